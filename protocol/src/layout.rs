@@ -1,0 +1,44 @@
+//! Where things are inside the initramfs: the names that the builder writes
+//! and PID 1 reads.
+//!
+//! One table for both sides, so that they cannot drift apart. Everything named
+//! here is inside the launch measurement, because the initramfs is.
+
+/// PID 1 itself: a static executable, mode 0755.
+pub const INIT: &str = "/init";
+
+/// The measured configuration (TOML). Optional: everything may come from the
+/// measured command line instead.
+pub const CONFIGURATION: &str = "/etc/ravelin.toml";
+
+/// Where kernel modules are: `/lib/modules/VERSION/…`, decompressed.
+pub const MODULES: &str = "/lib/modules";
+
+/// The load order, in the format of [`crate::load_order`]. Absent when the
+/// initramfs has no modules archive.
+pub const LOAD_ORDER: &str = "/lib/modules/ravelin.load";
+
+/// Where devtmpfs is mounted.
+pub const DEV: &str = "/dev";
+
+/// Where procfs is mounted.
+pub const PROC: &str = "/proc";
+
+/// Where sysfs is mounted.
+pub const SYS: &str = "/sys";
+
+/// Where the run-time tmpfs is mounted; it is moved into the real root.
+pub const RUN: &str = "/run";
+
+/// Where the real root is mounted before it becomes `/`.
+pub const SYSROOT: &str = "/sysroot";
+
+/// The directories of the base archive that PID 1 mounts on, all mode 0755.
+pub const MOUNT_POINTS: [&str; 5] = [DEV, PROC, SYS, RUN, SYSROOT];
+
+/// The console device node of the base archive: the kernel opens it for PID 1
+/// before devtmpfs is mounted. Mode 0600.
+pub const CONSOLE: &str = "/dev/console";
+
+/// Device number of [`CONSOLE`]: major, minor.
+pub const CONSOLE_DEVICE: (u32, u32) = (5, 1);
