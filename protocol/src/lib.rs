@@ -1,1 +1,28 @@
-//! TODO
+//! What guest and owner must agree on byte for byte.
+//!
+//! PID 1 and the owner's tools both read these formats: the kernel command
+//! line, the measured configuration, the initramfs's layout, the module load
+//! order and the partition table. One definition serves both sides, so that
+//! they cannot drift.
+//!
+//! Nothing here opens a path or a device, reads a clock or holds `unsafe`:
+//! callers bring the bytes. Whatever the bytes are, the answer is a value or a
+//! typed error, never a panic.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::string_slice,
+        clippy::cast_possible_truncation,
+        reason = "a test that cuts wrongly fails, which is all it has to do"
+    )
+)]
+
+pub mod cmdline;
+pub mod config;
+pub mod gpt;
+pub mod layout;
+pub mod load_order;
+pub mod text;
+pub mod units;

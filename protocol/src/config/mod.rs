@@ -1,0 +1,305 @@
+//! The measured configuration: one key space, two places to write it.
+//!
+//! Settings come from `/etc/ravelin.toml` inside the initramfs and from
+//! `ravelin.*` words on the kernel command line. Both are in the launch
+//! measurement, and nothing else is a setting. A key may be given once, in one
+//! of the two places, so that no order of precedence has to be remembered.
+//! Unknown, repeated and meaningless keys are errors.
+//!
+//! [`KEYS`] is the table of all settings; [`Config`] is what PID 1 acts on.
+
+mod error;
+mod keys;
+mod settings;
+mod values;
+
+pub use error::{ConfigError, FILE_MAX};
+pub use keys::{Default, KEYS, Key, find, markdown};
+pub use settings::Source;
+pub use values::{
+    AbsolutePath, FsType, HostKeyKind, MachineId, OnCorruption, OnFailure, RootMode, Selector,
+    ValueError, VerityAlgorithm, WritableDirectory, WritableMode,
+};
+
+use crate::cmdline::CommandLine;
+use crate::units::{Deadline, MemorySize};
+use settings::Settings;
+
+/// What PID 1 is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// What happens after a refusal.
+    pub on_failure: OnFailure,
+    /// How long to wait for the disks.
+    pub disks_deadline: Deadline,
+    /// How long to wait for the random generator.
+    pub entropy_deadline: Deadline,
+    /// The root.
+    pub root: Root,
+    /// What may be written to.
+    pub writable: Writable,
+    /// SSH host keys to make; empty leaves the image's alone.
+    pub host_keys: Vec<HostKeyKind>,
+    /// What to do about `/etc/machine-id`.
+    pub machine_id: MachineId,
+}
+
+/// The root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Where it is.
+    pub device: Selector,
+    /// Its type.
+    pub fstype: FsType,
+    /// The program to hand over to.
+    pub init: AbsolutePath,
+    /// How it is protected.
+    pub protection: Protection,
+}
+
+/// How the root is protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protection {
+    /// By dm-verity.
+    Verity(Verity),
+    /// Not at all; the configuration said `insecure = true`.
+    InsecurePlain,
+}
+
+/// Everything that a dm-verity table says. Nothing of it is read from a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verity {
+    /// Where the hash tree is.
+    pub hash_device: Selector,
+    /// Root hash, as long as the algorithm's digest.
+    pub root_hash: Vec<u8>,
+    /// Salt, 0 to 256 bytes.
+    pub salt: Vec<u8>,
+    /// Hash of the tree.
+    pub algorithm: VerityAlgorithm,
+    /// Bytes of a data block.
+    pub data_block_size: u32,
+    /// Bytes of a hash block.
+    pub hash_block_size: u32,
+    /// Count of data blocks, at least 1.
+    pub data_blocks: u64,
+    /// First hash block of the tree on the hash device.
+    pub hash_start_block: u64,
+    /// What the kernel does about corruption after the hand-over.
+    pub on_corruption: OnCorruption,
+    /// Whether blocks that hash as zeros are not read.
+    pub ignore_zero_blocks: bool,
+}
+
+/// Which part of the root may be written to, in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writable {
+    /// These directories.
+    Directories {
+        /// The directories.
+        list: Vec<WritableDirectory>,
+        /// Whether the list was given: a directory of the default list may be
+        /// absent from the root, one that was asked for may not.
+        explicit: bool,
+        /// Limit of the tmpfs that they share.
+        size: MemorySize,
+    },
+    /// The whole root.
+    Root {
+        /// Limit of the tmpfs.
+        size: MemorySize,
+    },
+    /// Nothing.
+    Nothing,
+}
+
+impl Writable {
+    /// Whether files below `path` (absolute) can be written.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        match self {
+            Writable::Directories { list, .. } => list
+                .iter()
+                .any(|directory| std::path::Path::new(path).starts_with(directory.path.as_path())),
+            Writable::Root { .. } => true,
+            Writable::Nothing => false,
+        }
+    }
+}
+
+/// Reads the configuration. `file` is the content of `/etc/ravelin.toml` where
+/// there is one.
+///
+/// # Errors
+/// If anything is unknown, repeated, missing, not allowed or contradictory.
+pub fn parse(file: Option<&[u8]>, cmdline: &CommandLine) -> Result<Config, ConfigError> {
+    let settings = Settings::collect(file, cmdline)?;
+    let config = Config {
+        on_failure: settings.value("on_failure")?,
+        disks_deadline: settings.value("deadline.disks")?,
+        entropy_deadline: settings.value("deadline.entropy")?,
+        root: root(&settings)?,
+        writable: writable(&settings)?,
+        host_keys: settings.value::<values::HostKeys>("ssh.host_keys")?.0,
+        machine_id: settings.value("machine_id")?,
+    };
+    if !config.host_keys.is_empty() && !config.writable.covers("/etc/ssh") {
+        return Err(ConfigError::Conflict(
+            "host keys are to be made (key 'ssh.host_keys'), but /etc/ssh is not writable: \
+             add /etc to 'writable.directories', or set ssh.host_keys=none",
+        ));
+    }
+    if config.machine_id == MachineId::Fresh && !config.writable.covers("/etc") {
+        return Err(ConfigError::Conflict(
+            "the machine id is to be fresh (key 'machine_id'), but /etc is not writable: \
+             add /etc to 'writable.directories', or set machine_id=keep",
+        ));
+    }
+    Ok(config)
+}
+
+/// Checks a configuration file alone, for tools that do not know the command
+/// line yet: syntax, keys and values of what is there; nothing is required.
+///
+/// # Errors
+/// As [`parse`], but for missing keys and contradictions.
+pub fn check_file(file: &[u8]) -> Result<(), ConfigError> {
+    let settings = Settings::collect(Some(file), &CommandLine::default())?;
+    match parse(Some(file), &CommandLine::default()) {
+        Ok(_) => Ok(()),
+        Err(ConfigError::MissingKey { .. } | ConfigError::Conflict(_)) => check_values(&settings),
+        Err(error) => Err(error),
+    }
+}
+
+/// What to do after a refusal, as far as a configuration that was itself
+/// refused can still say: its own `on_failure` where exactly that is readable.
+#[must_use]
+pub fn on_failure_of_refused(file: Option<&[u8]>, cmdline: &CommandLine) -> OnFailure {
+    Settings::collect(file, cmdline)
+        .and_then(|settings| settings.value("on_failure"))
+        .unwrap_or(OnFailure::PowerOff)
+}
+
+fn root(settings: &Settings) -> Result<Root, ConfigError> {
+    let protection = match settings.value("root.mode")? {
+        RootMode::Verity => Protection::Verity(verity(settings)?),
+        RootMode::Plain => {
+            settings.refuse_verity_keys(RootMode::Plain.as_str())?;
+            if !settings.value::<values::Flag>("insecure")?.0 {
+                return Err(ConfigError::Conflict(
+                    "root.mode=plain has no protection at all and needs insecure=true",
+                ));
+            }
+            Protection::InsecurePlain
+        }
+    };
+    if protection != Protection::InsecurePlain && settings.value::<values::Flag>("insecure")?.0 {
+        return Err(ConfigError::Conflict(
+            "insecure=true goes with root.mode=plain only; remove it",
+        ));
+    }
+    Ok(Root {
+        device: settings.value("root.device")?,
+        fstype: settings.value("root.fstype")?,
+        init: settings.value("root.init")?,
+        protection,
+    })
+}
+
+fn verity(settings: &Settings) -> Result<Verity, ConfigError> {
+    let verity = Verity {
+        hash_device: settings.value("verity.hash_device")?,
+        root_hash: settings.value::<values::Hex>("verity.roothash")?.0,
+        salt: settings.value::<values::Salt>("verity.salt")?.0,
+        algorithm: settings.value("verity.algorithm")?,
+        data_block_size: settings.value::<values::BlockSize>("verity.data_block_size")?.0,
+        hash_block_size: settings.value::<values::BlockSize>("verity.hash_block_size")?.0,
+        data_blocks: settings.value::<values::Number>("verity.data_blocks")?.0,
+        hash_start_block: settings.value::<values::Number>("verity.hash_start_block")?.0,
+        on_corruption: settings.value("verity.on_corruption")?,
+        ignore_zero_blocks: settings.value::<values::Flag>("verity.ignore_zero_blocks")?.0,
+    };
+    let digest_len = match verity.algorithm {
+        VerityAlgorithm::Sha256 => 32,
+        VerityAlgorithm::Sha512 => 64,
+    };
+    if verity.root_hash.len() != digest_len {
+        return Err(ConfigError::Conflict(
+            "verity.roothash has another length than the digest of verity.algorithm \
+             (sha256: 64 digits, sha512: 128)",
+        ));
+    }
+    if verity.data_blocks == 0 {
+        return Err(ConfigError::Conflict(
+            "verity.data_blocks is 0; a root has at least one block",
+        ));
+    }
+    Ok(verity)
+}
+
+fn writable(settings: &Settings) -> Result<Writable, ConfigError> {
+    let size = settings.value("writable.size")?;
+    let mode = settings.value("writable.mode")?;
+    let explicit = settings.given("writable.directories").is_some();
+    if mode != WritableMode::Directories && explicit {
+        return Err(ConfigError::Conflict(
+            "writable.directories goes with writable.mode=directories only; remove one of the two",
+        ));
+    }
+    if mode == WritableMode::None && settings.given("writable.size").is_some() {
+        return Err(ConfigError::Conflict(
+            "writable.size has no meaning with writable.mode=none; remove it",
+        ));
+    }
+    Ok(match mode {
+        WritableMode::Directories => Writable::Directories {
+            list: settings.value::<values::WritableDirectories>("writable.directories")?.0,
+            explicit,
+            size,
+        },
+        WritableMode::Root => Writable::Root { size },
+        WritableMode::None => Writable::Nothing,
+    })
+}
+
+/// Every value that was given, on its own.
+fn check_values(settings: &Settings) -> Result<(), ConfigError> {
+    let given = |key| settings.given(key).is_some();
+    macro_rules! check {
+        ($($key:literal: $type:ty),+ $(,)?) => {
+            $(if given($key) { settings.value::<$type>($key)?; })+
+            #[cfg(test)]
+            tests::every_key_is_checked(&[$($key),+]);
+        };
+    }
+    check!(
+        "on_failure": OnFailure,
+        "insecure": values::Flag,
+        "deadline.disks": Deadline,
+        "deadline.entropy": Deadline,
+        "root.mode": RootMode,
+        "root.device": Selector,
+        "root.fstype": FsType,
+        "root.init": AbsolutePath,
+        "verity.hash_device": Selector,
+        "verity.roothash": values::Hex,
+        "verity.salt": values::Salt,
+        "verity.algorithm": VerityAlgorithm,
+        "verity.data_block_size": values::BlockSize,
+        "verity.hash_block_size": values::BlockSize,
+        "verity.data_blocks": values::Number,
+        "verity.hash_start_block": values::Number,
+        "verity.on_corruption": OnCorruption,
+        "verity.ignore_zero_blocks": values::Flag,
+        "writable.mode": WritableMode,
+        "writable.directories": values::WritableDirectories,
+        "writable.size": MemorySize,
+        "ssh.host_keys": values::HostKeys,
+        "machine_id": MachineId,
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
