@@ -132,9 +132,7 @@ impl Output {
     }
 
     fn sync(&self) -> Result<(), OutputError> {
-        self.file
-            .sync_all()
-            .map_err(|source| OutputError::Sync { path: self.path.clone(), source })
+        self.file.sync_all().map_err(|source| OutputError::Sync { path: self.path.clone(), source })
     }
 
     /// Gives a file without a name a hidden one, because a rename needs one.

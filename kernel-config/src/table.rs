@@ -1,0 +1,205 @@
+//! The table. A row is added here and nowhere else.
+//!
+//! Symbols and module names are those of Linux 6.1 to 6.12 (`Kconfig` and the
+//! `Makefile` beside it); where a later kernel folded an option into another,
+//! the row says so.
+
+/// When an option is needed, and in what state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Need {
+    /// By every image, whatever its configuration.
+    Base,
+    /// By a root on dm-verity and its writable layer.
+    Verity,
+    /// By a root of one file system: that of the image is needed, the others
+    /// are not.
+    FileSystem,
+    /// By a disk that is attached in another way than by virtio-blk on PCI.
+    Device,
+    /// By nothing: it makes the boot or the disk faster where the CPU has the
+    /// instructions.
+    Speed,
+    /// It must not be built in. A module of this name is never loaded before
+    /// keys are made.
+    Never,
+}
+
+impl Need {
+    /// One line that says when the options of this group are needed.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Base => "Needed by every image",
+            Self::Verity => "Needed by a root on dm-verity and its writable layer",
+            Self::FileSystem => "File systems of the root: the one that the image uses is needed",
+            Self::Device => "Needed when the disk is attached in this way",
+            Self::Speed => "Not needed; faster where the CPU has the instructions",
+            Self::Never => "Must not be built in",
+        }
+    }
+}
+
+/// One kernel option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelOption {
+    /// The Kconfig symbol, without `CONFIG_`.
+    pub symbol: &'static str,
+    /// The module that it builds when it is `m`, written with underscores.
+    /// `None`: the option can only be built in, or adds no module of its own.
+    pub module: Option<&'static str>,
+    /// When it is needed.
+    pub need: Need,
+    /// Why, as the end of the sentence "it is needed because …" or, for
+    /// [`Need::Never`], "it is refused because …".
+    pub reason: &'static str,
+}
+
+/// Every option that Ravelin needs, grouped by [`Need`].
+pub const OPTIONS: &[KernelOption] = &[
+    // Base: booting the initramfs and talking to the console.
+    built_in("BLK_DEV_INITRD", Need::Base, "Ravelin's PID 1 is in the initramfs"),
+    built_in("RD_ZSTD", Need::Base, "the initramfs is compressed with zstd when that is asked for"),
+    built_in("BINFMT_ELF", Need::Base, "PID 1 is an ELF executable"),
+    built_in("FUTEX", Need::Base, "PID 1 loads modules in parallel threads"),
+    built_in("MODULES", Need::Base, "drivers that are modules are loaded from the initramfs"),
+    built_in("PRINTK", Need::Base, "errors are reported on the console and in the kernel log"),
+    built_in("TTY", Need::Base, "the console is a terminal"),
+    built_in("SERIAL_8250", Need::Base, "the console is the first serial port"),
+    built_in("SERIAL_8250_CONSOLE", Need::Base, "the console is the first serial port"),
+    built_in("PROC_FS", Need::Base, "the kernel command line and the mounts are read there"),
+    built_in("SYSFS", Need::Base, "disks are found there"),
+    built_in(
+        "DEVTMPFS",
+        Need::Base,
+        "device nodes are made by the kernel; there is no udev before the root",
+    ),
+    built_in("SHMEM", Need::Base, "tmpfs is built on it"),
+    built_in("TMPFS", Need::Base, "/run and the writable layer are in memory"),
+    built_in("NET", Need::Base, "the kernel announces new disks on a netlink socket"),
+    built_in("BLOCK", Need::Base, "the root is on a disk"),
+    built_in("EFI_PARTITION", Need::Base, "the disk has a GUID partition table"),
+    built_in("ACPI", Need::Base, "the VM's interrupts and buses are described by ACPI tables"),
+    built_in("PCI", Need::Base, "virtio devices are on the PCI bus"),
+    built_in("AMD_MEM_ENCRYPT", Need::Base, "the VM's memory is encrypted by AMD SEV-SNP"),
+    module("VIRTIO_PCI", "virtio_pci", Need::Base, "virtio devices are on the PCI bus"),
+    module("VIRTIO_BLK", "virtio_blk", Need::Base, "disks are virtio block devices"),
+    // Verity.
+    built_in("MD", Need::Verity, "device mapper is one of its drivers"),
+    module("BLK_DEV_DM", "dm_mod", Need::Verity, "dm-verity is a device-mapper target"),
+    module(
+        "DM_BUFIO",
+        "dm_bufio",
+        Need::Verity,
+        "dm-verity keeps hash blocks in it (selected by DM_VERITY)",
+    ),
+    module(
+        "DM_VERITY",
+        "dm_verity",
+        Need::Verity,
+        "each block of the root is checked against the measured root hash",
+    ),
+    module(
+        "REED_SOLOMON",
+        "reed_solomon",
+        Need::Verity,
+        "dm-verity uses it where DM_VERITY_FEC is set (selected by it)",
+    ),
+    module("CRYPTO_SHA256", "sha256_generic", Need::Verity, "it is dm-verity's default hash"),
+    module(
+        "CRYPTO_SHA512",
+        "sha512_generic",
+        Need::Verity,
+        "it is the hash of images made with --algorithm sha512",
+    ),
+    module("OVERLAY_FS", "overlay", Need::Verity, "writes go to an overlay in memory"),
+    built_in("TMPFS_XATTR", Need::Verity, "the overlay keeps its marks in extended attributes"),
+    built_in("TMPFS_POSIX_ACL", Need::Verity, "access control lists survive in the overlay"),
+    // File systems of the root.
+    module("EROFS_FS", "erofs", Need::FileSystem, "the root is erofs, the default"),
+    built_in(
+        "EROFS_FS_XATTR",
+        Need::FileSystem,
+        "file capabilities and labels on erofs are extended attributes",
+    ),
+    built_in("EROFS_FS_POSIX_ACL", Need::FileSystem, "access control lists on erofs"),
+    built_in("EROFS_FS_SECURITY", Need::FileSystem, "file capabilities on erofs"),
+    built_in("EROFS_FS_ZIP", Need::FileSystem, "the erofs root is compressed"),
+    module("SQUASHFS", "squashfs", Need::FileSystem, "the root is squashfs"),
+    built_in(
+        "SQUASHFS_XATTR",
+        Need::FileSystem,
+        "file capabilities and labels on squashfs are extended attributes",
+    ),
+    built_in("SQUASHFS_ZSTD", Need::FileSystem, "the squashfs root is compressed with zstd"),
+    module("EXT4_FS", "ext4", Need::FileSystem, "the root is ext4"),
+    module("JBD2", "jbd2", Need::FileSystem, "ext4 needs it (selected by EXT4_FS)"),
+    module("FS_MBCACHE", "mbcache", Need::FileSystem, "ext4 needs it (selected by EXT4_FS)"),
+    module("XFS_FS", "xfs", Need::FileSystem, "the root is xfs"),
+    module("BTRFS_FS", "btrfs", Need::FileSystem, "the root is btrfs"),
+    module("RAID6_PQ", "raid6_pq", Need::FileSystem, "btrfs needs it (selected by BTRFS_FS)"),
+    module("XOR_BLOCKS", "xor", Need::FileSystem, "btrfs needs it (selected by BTRFS_FS)"),
+    module(
+        "LIBCRC32C",
+        "libcrc32c",
+        Need::FileSystem,
+        "erofs, xfs and btrfs check metadata with it (part of CRC32 since Linux 6.15)",
+    ),
+    module(
+        "CRYPTO_CRC32C",
+        "crc32c_generic",
+        Need::FileSystem,
+        "ext4 and libcrc32c compute checksums with it",
+    ),
+    // Other ways to attach a disk.
+    module(
+        "VIRTIO_MMIO",
+        "virtio_mmio",
+        Need::Device,
+        "virtio devices of a microvm are not on the PCI bus",
+    ),
+    module("SCSI", "scsi_mod", Need::Device, "SCSI disks need it"),
+    module("SCSI_VIRTIO", "virtio_scsi", Need::Device, "disks are behind a virtio SCSI controller"),
+    module("BLK_DEV_SD", "sd_mod", Need::Device, "disks are SCSI disks"),
+    module("NVME_CORE", "nvme_core", Need::Device, "NVMe disks need it (selected by BLK_DEV_NVME)"),
+    module("BLK_DEV_NVME", "nvme", Need::Device, "disks are NVMe disks"),
+    // Speed.
+    module(
+        "CRYPTO_SHA256_SSSE3",
+        "sha256_ssse3",
+        Need::Speed,
+        "dm-verity hashes several times faster (part of CRYPTO_LIB_SHA256 since Linux 6.16)",
+    ),
+    module(
+        "CRYPTO_SHA512_SSSE3",
+        "sha512_ssse3",
+        Need::Speed,
+        "dm-verity hashes faster with sha512 (part of CRYPTO_LIB_SHA512 since Linux 6.17)",
+    ),
+    module(
+        "CRYPTO_CRC32C_INTEL",
+        "crc32c_intel",
+        Need::Speed,
+        "file systems check metadata faster (part of CRC32 since Linux 6.14)",
+    ),
+    // Never.
+    module(
+        "HW_RANDOM_VIRTIO",
+        "virtio_rng",
+        Need::Never,
+        "its entropy comes from the host, who would know part of what the VM's keys are made from",
+    ),
+];
+
+const fn built_in(symbol: &'static str, need: Need, reason: &'static str) -> KernelOption {
+    KernelOption { symbol, module: None, need, reason }
+}
+
+const fn module(
+    symbol: &'static str,
+    module: &'static str,
+    need: Need,
+    reason: &'static str,
+) -> KernelOption {
+    KernelOption { symbol, module: Some(module), need, reason }
+}
