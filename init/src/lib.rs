@@ -1,1 +1,27 @@
-//! PID 1.
+//! Ravelin's PID 1: the whole userspace between the kernel and the real init.
+//!
+//! It does what the measured configuration says and nothing else: opens the
+//! root, adds a writable layer in memory, makes the machine's identity, and
+//! hands over. Any failure ends in one block of lines on the console and in a
+//! power-off (or what the configuration says instead): never a shell, never a
+//! half-mounted root. The host is the attacker: disks, their order and content,
+//! device names and events are all its to choose.
+//!
+//! - [`boot`] is the boot as one list of steps;
+//! - [`steps`] has a module for each;
+//! - [`platform`] is all that the steps may do to the machine; its real
+//!   implementation is `linux`, the tests bring a recording one;
+//! - [`failure`] names everything that can go wrong.
+
+#![cfg_attr(test, allow(clippy::string_slice, reason = "a test that cuts wrongly fails"))]
+
+pub mod boot;
+pub mod failure;
+mod linux;
+pub mod platform;
+pub mod steps;
+
+#[cfg(test)]
+mod fake;
+
+pub use linux::run;

@@ -1,2 +1,5 @@
-//! PID 1.
-fn main() {}
+//! PID 1 of a confidential VM. See the library's documentation.
+
+fn main() {
+    init::run()
+}

@@ -1,0 +1,170 @@
+//! The real machine: system calls by `rustix`, device-mapper by `devicemapper`.
+
+mod device_mapper;
+mod files;
+mod kernel_modules;
+mod log;
+mod stop;
+mod switch_root;
+mod uevent;
+mod wait_entropy;
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use protocol::config::OnFailure;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::boot;
+use crate::failure::Step;
+use crate::platform::{Kind, Level, Mount, Platform, Program, VerityTarget};
+
+/// Runs PID 1. Does not return: it becomes the real init, or stops the machine.
+pub fn run() {
+    let start = Instant::now();
+    if !rustix::process::getpid().is_init() {
+        eprintln!("ravelin: this is PID 1 of a virtual machine; only its kernel can start it");
+        std::process::exit(1);
+    }
+    stop::on_panic();
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+    boot::boot(&Linux { start, kmsg: OnceCell::new(), uevents: OnceCell::new() });
+}
+
+/// The machine.
+struct Linux {
+    start: Instant,
+    kmsg: OnceCell<File>,
+    uevents: OnceCell<OwnedFd>,
+}
+
+impl Platform for Linux {
+    fn begin(&self, step: Step, on_failure: OnFailure) {
+        stop::note(step, on_failure);
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        log::line(&self.kmsg, level, line);
+    }
+
+    fn reap(&self) {
+        let any = rustix::process::WaitOptions::NOHANG;
+        while let Ok(Some(_)) = rustix::process::wait(any) {}
+    }
+
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        files::read(path, limit)
+    }
+
+    fn read_device(&self, device: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        files::read_device(device, offset, length)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        files::list(directory)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
+        files::kind(path)
+    }
+
+    fn program(&self, root: &Path, program: &Path) -> io::Result<Program> {
+        files::program(root, program)
+    }
+
+    fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::mkdir(path, rustix::fs::Mode::from_raw_mode(mode))?)
+    }
+
+    fn create_directory_like(&self, path: &Path, model: &Path) -> io::Result<()> {
+        files::create_directory_like(path, model)
+    }
+
+    fn create_file(&self, path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+        files::create(path, mode, content)
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        files::overwrite(path, content)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::unlink(path)?)
+    }
+
+    fn is_mount_point(&self, path: &Path) -> io::Result<bool> {
+        files::is_mount_point(path)
+    }
+
+    fn mount(&self, mount: &Mount<'_>) -> io::Result<()> {
+        let flags = [
+            (mount.read_only, MountFlags::RDONLY),
+            (mount.nosuid, MountFlags::NOSUID),
+            (mount.nodev, MountFlags::NODEV),
+            (mount.noexec, MountFlags::NOEXEC),
+        ];
+        let flags = flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect();
+        let options = std::ffi::CString::new(mount.options)?;
+        Ok(rustix::mount::mount(mount.source, mount.target, mount.fstype, flags, &*options)?)
+    }
+
+    fn move_mount(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Ok(rustix::mount::mount_move(from, to)?)
+    }
+
+    fn detach_mount(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::mount::unmount(path, UnmountFlags::DETACH)?)
+    }
+
+    fn load_modules(&self, paths: &[&Path]) -> Vec<io::Result<()>> {
+        kernel_modules::load(paths)
+    }
+
+    fn watch_block_events(&self) -> io::Result<()> {
+        if self.uevents.get().is_none() {
+            let socket = uevent::open()?;
+            let _unset = self.uevents.set(socket);
+        }
+        Ok(())
+    }
+
+    fn wait_for_block_event(&self, until: Duration) -> io::Result<bool> {
+        let socket = self.uevents.get().ok_or(io::ErrorKind::NotConnected)?;
+        uevent::wait(socket, self.start + until)
+    }
+
+    fn create_verity(&self, name: &str, uuid: &str, target: &VerityTarget) -> io::Result<PathBuf> {
+        device_mapper::create(name, uuid, target)
+    }
+
+    fn replace_verity(&self, name: &str, target: &VerityTarget) -> io::Result<()> {
+        device_mapper::replace(name, target)
+    }
+
+    fn verity_is_corrupted(&self, name: &str) -> io::Result<bool> {
+        device_mapper::is_corrupted(name)
+    }
+
+    fn wait_for_entropy(&self, until: Duration) -> io::Result<bool> {
+        wait_entropy::wait(self.start + until)
+    }
+
+    fn hand_over(&self, root: &Path, program: &Path) -> io::Error {
+        match switch_root::switch_root(root, program) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    fn stop(&self, how: OnFailure) {
+        stop::stop(how);
+    }
+}

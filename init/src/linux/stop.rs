@@ -1,0 +1,68 @@
+//! The end of a boot that failed.
+
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use protocol::config::OnFailure;
+use rustix::system::RebootCommand;
+
+use super::log;
+use crate::failure::Step;
+use crate::platform::Level;
+
+/// Where the boot is, for a panic: the step's and the action's number.
+static STEP: AtomicU8 = AtomicU8::new(0);
+static ACTION: AtomicU8 = AtomicU8::new(0);
+
+const STEPS: [Step; 8] = [
+    Step::Mounts,
+    Step::Configuration,
+    Step::Modules,
+    Step::Disks,
+    Step::Root,
+    Step::Writable,
+    Step::Identity,
+    Step::HandOver,
+];
+const ACTIONS: [OnFailure; 3] = [OnFailure::PowerOff, OnFailure::Reboot, OnFailure::Halt];
+
+/// Notes where the boot is.
+pub(super) fn note(step: Step, on_failure: OnFailure) {
+    let number = |index: Option<usize>| index.and_then(|i| u8::try_from(i).ok()).unwrap_or(0);
+    STEP.store(number(STEPS.iter().position(|s| *s == step)), Ordering::Relaxed);
+    ACTION.store(number(ACTIONS.iter().position(|a| *a == on_failure)), Ordering::Relaxed);
+}
+
+/// Makes a panic end like any other failure. A bug it is all the same.
+pub(super) fn on_panic() {
+    std::panic::set_hook(Box::new(|info| {
+        let step = STEPS.get(usize::from(STEP.load(Ordering::Relaxed))).unwrap_or(&Step::Mounts);
+        let how = ACTIONS.get(usize::from(ACTION.load(Ordering::Relaxed))).copied();
+        let how = how.unwrap_or(OnFailure::PowerOff);
+        let kmsg = std::cell::OnceCell::new();
+        let say = |line: &str| log::line(&kmsg, Level::Error, line);
+        say(&format!("ravelin: FAILED step={} code=panic", step.as_str()));
+        say(&format!("ravelin:   cause: {}", cause(info)));
+        say("ravelin:   hint: this is a bug in PID 1; please report it with this block");
+        say(&format!("ravelin:   then: {how}"));
+        stop(how);
+    }));
+}
+
+fn cause(info: &PanicHookInfo<'_>) -> String {
+    let what = info.payload_as_str().unwrap_or("no message");
+    let place = info.location().map_or(String::new(), |place| format!(" at {place}"));
+    format!("{what}{place}").chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Stops the machine. If the kernel refuses, PID 1 ends, which is a kernel
+/// panic: in no case does the boot go on.
+pub(super) fn stop(how: OnFailure) {
+    let command = match how {
+        OnFailure::PowerOff => RebootCommand::PowerOff,
+        OnFailure::Reboot => RebootCommand::Restart,
+        OnFailure::Halt => RebootCommand::Halt,
+    };
+    let _refused = rustix::system::reboot(command);
+    std::process::abort();
+}

@@ -1,0 +1,63 @@
+//! Kernel modules, in the builder's order.
+//!
+//! Dependencies were solved when the image was built; here each wave of the
+//! load order is given to the kernel at once, because most of the time goes
+//! into waiting inside it.
+
+use std::io;
+use std::path::Path;
+
+use protocol::layout;
+use protocol::load_order::{self, LoadOrder};
+
+use crate::boot::log;
+use crate::failure::{self, Failure};
+use crate::platform::{Level, Platform};
+
+/// Loads all modules; returns what the log says of it.
+///
+/// # Errors
+/// If the order is refused, belongs to another kernel, or the kernel refuses a
+/// required module. A module that is there already is no error.
+pub fn load(platform: &impl Platform) -> Result<String, Failure> {
+    let path = Path::new(layout::LOAD_ORDER);
+    let text = match platform.read(path, load_order::MAX_BYTES) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map_err(|_not_utf8| failure::path("reading", path)(io::ErrorKind::InvalidData.into()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok("none in the initramfs".to_owned());
+        }
+        Err(error) => return Err(failure::path("reading", path)(error)),
+    };
+    let order = LoadOrder::parse(&text).map_err(Failure::LoadOrder)?;
+    check_kernel(platform, &order)?;
+
+    let mut waves = 0;
+    for wave in order.waves() {
+        waves += 1;
+        let paths: Vec<&Path> = wave.iter().map(|module| Path::new(&module.path)).collect();
+        for (module, result) in wave.iter().zip(platform.load_modules(&paths)) {
+            match result {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if !module.required => {
+                    log(platform, Level::Info, &format!("modules: {} (optional): {error}", module.path));
+                }
+                Err(source) => {
+                    return Err(Failure::Module { path: module.path.clone().into(), source });
+                }
+            }
+        }
+    }
+    Ok(format!("{} in {waves} waves", order.modules.len()))
+}
+
+fn check_kernel(platform: &impl Platform, order: &LoadOrder) -> Result<(), Failure> {
+    let path = Path::new("/proc/sys/kernel/osrelease");
+    let release = platform.read(path, 256).map_err(failure::path("reading", path))?;
+    let running = String::from_utf8_lossy(&release).trim_end().to_owned();
+    if running == order.kernel {
+        return Ok(());
+    }
+    Err(Failure::OtherKernel { modules: order.kernel.clone(), running })
+}

@@ -1,0 +1,81 @@
+//! The kernel's own file systems.
+//!
+//! A table, walked once. Each is mounted only if nothing is there yet, so that
+//! a measured program that runs before PID 1 (the simulator) may mount first.
+
+use std::path::Path;
+
+use protocol::layout;
+
+use crate::failure::{self, Failure};
+use crate::platform::{Mount, Platform};
+
+/// One file system of the kernel's.
+struct Row {
+    target: &'static str,
+    fstype: &'static str,
+    /// Nothing is ever executed from it before the hand-over.
+    noexec: bool,
+    /// devtmpfs needs its device nodes.
+    nodev: bool,
+    options: &'static str,
+}
+
+const TABLE: [Row; 4] = [
+    Row { target: layout::PROC, fstype: "proc", noexec: true, nodev: true, options: "" },
+    Row { target: layout::SYS, fstype: "sysfs", noexec: true, nodev: true, options: "" },
+    Row { target: layout::DEV, fstype: "devtmpfs", noexec: true, nodev: false, options: "mode=0755" },
+    Row { target: layout::RUN, fstype: "tmpfs", noexec: false, nodev: true, options: "mode=0755,size=20%" },
+];
+
+/// The kernel's switch for how much userspace may log to `/dev/kmsg`.
+pub const KMSG_LIMIT: &str = "/proc/sys/kernel/printk_devkmsg";
+
+/// Mounts the table, and lifts the limit of ten log lines in five seconds that
+/// the kernel sets on userspace: the boot log is longer. The hand-over sets it
+/// again.
+///
+/// # Errors
+/// If a directory or a mount fails.
+pub fn mount_kernel_file_systems(platform: &impl Platform) -> Result<(), Failure> {
+    for row in &TABLE {
+        let target = Path::new(row.target);
+        if platform.kind(target).map_err(failure::path("looking at", target))?.is_none() {
+            platform
+                .create_directory(target, 0o755)
+                .map_err(failure::path("making the directory", target))?;
+        }
+        if platform.is_mount_point(target).map_err(failure::path("looking at", target))? {
+            continue;
+        }
+        mount(
+            platform,
+            &Mount {
+                source: row.fstype,
+                target,
+                fstype: row.fstype,
+                read_only: false,
+                nosuid: true,
+                nodev: row.nodev,
+                noexec: row.noexec,
+                options: row.options,
+            },
+        )?;
+    }
+    // Fails where the command line fixes the value; then that value stands.
+    let _fixed_by_command_line = platform.write(Path::new(KMSG_LIMIT), b"on\n");
+    Ok(())
+}
+
+/// Mounts, with the failure named.
+///
+/// # Errors
+/// [`Failure::Mount`].
+pub fn mount(platform: &impl Platform, mount: &Mount<'_>) -> Result<(), Failure> {
+    platform.mount(mount).map_err(|source| Failure::Mount {
+        what: mount.source.to_owned(),
+        fstype: mount.fstype.to_owned(),
+        target: mount.target.to_owned(),
+        source,
+    })
+}

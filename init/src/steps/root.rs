@@ -1,0 +1,179 @@
+//! The root: dm-verity (or, for debugging, nothing), the read-only mount, and
+//! the look at the real init.
+//!
+//! The verity table is made of measured values alone; the superblock on the
+//! disk is for other tools and is not read. While PID 1 still works on the
+//! root, a block that does not match is an I/O error, so that PID 1 can refuse
+//! by name and switch the machine off. Just before the hand-over the table is
+//! exchanged for the one that the configuration asks for, which panics by
+//! default: from then on there is nobody left to refuse politely.
+
+use std::path::{Path, PathBuf};
+
+use protocol::config::{self, Config, FsType, Protection};
+use protocol::layout;
+use uuid::Uuid;
+use verity::{Algorithm, BlockSize, Geometry, OnCorruption, Params, RootHash, Salt, Table};
+
+use super::disks::{Device, Disks};
+use super::mounts;
+use crate::failure::Failure;
+use crate::platform::{Mount, Platform, VerityTarget};
+
+/// Name of the root's device-mapper device.
+pub const DM_NAME: &str = "root";
+
+/// A dm-verity root that is open.
+#[derive(Debug, Clone)]
+pub struct OpenRoot {
+    /// Its node.
+    pub node: PathBuf,
+    /// The table for the real system.
+    pub final_target: VerityTarget,
+}
+
+/// Sets up what protects the root. `None` in plain mode.
+///
+/// # Errors
+/// If the settings make no table, a disk is too small, or the kernel refuses.
+pub fn open(
+    platform: &impl Platform,
+    config: &Config,
+    disks: &Disks,
+) -> Result<Option<OpenRoot>, Failure> {
+    let (Protection::Verity(settings), Some(hash)) = (&config.root.protection, &disks.hash) else {
+        return Ok(None);
+    };
+    let table = table(settings, &disks.root, hash)?;
+    let target = |on_corruption| {
+        let table = table.clone().on_corruption(on_corruption);
+        VerityTarget { sectors: table.length().0, params: table.to_string() }
+    };
+    let node = platform
+        .create_verity(DM_NAME, &dm_uuid(settings), &target(OnCorruption::Eio))
+        .map_err(Failure::VeritySetup)?;
+    let final_target = target(match settings.on_corruption {
+        config::OnCorruption::Panic => OnCorruption::Panic,
+        config::OnCorruption::Restart => OnCorruption::Restart,
+        config::OnCorruption::Eio => OnCorruption::Eio,
+    });
+    Ok(Some(OpenRoot { node, final_target }))
+}
+
+/// Mounts the root read-only.
+///
+/// # Errors
+/// [`Failure::Mount`].
+pub fn mount(
+    platform: &impl Platform,
+    config: &Config,
+    disks: &Disks,
+    open: Option<&OpenRoot>,
+) -> Result<(), Failure> {
+    let device = open.map_or(&disks.root.node, |open| &open.node);
+    let fstype = config.root.fstype;
+    mounts::mount(
+        platform,
+        &Mount {
+            source: &device.to_string_lossy(),
+            target: Path::new(layout::SYSROOT),
+            fstype: fstype.as_str(),
+            read_only: true,
+            nosuid: false,
+            nodev: true,
+            noexec: false,
+            options: read_only_options(fstype),
+        },
+    )
+}
+
+/// Looks up the real init before anything depends on it. Reads its first block.
+///
+/// # Errors
+/// If it is missing, no file, or cannot be executed.
+pub fn check_init(platform: &impl Platform, config: &Config) -> Result<PathBuf, Failure> {
+    let path = config.root.init.as_path().to_owned();
+    let program = platform
+        .program(Path::new(layout::SYSROOT), &path)
+        .map_err(|source| Failure::InitMissing { path: path.clone(), source })?;
+    let why = if !program.is_file {
+        "is not a regular file"
+    } else if !program.executable {
+        "is not executable"
+    } else if !(program.head.starts_with(b"\x7fELF") || program.head.starts_with(b"#!")) {
+        "is neither an ELF program nor a script"
+    } else {
+        return Ok(path);
+    };
+    Err(Failure::InitNotExecutable { path, why })
+}
+
+/// What the log says of it.
+#[must_use]
+pub fn summary(config: &Config) -> String {
+    let fstype = config.root.fstype;
+    match &config.root.protection {
+        Protection::Verity(verity) => {
+            let hash: String = verity.root_hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
+            format!("{fstype} on dm-verity, root hash {hash}…")
+        }
+        Protection::InsecurePlain => format!("{fstype}, INSECURE"),
+    }
+}
+
+/// A mounted file system must not write: a journal on a read-only device would
+/// be an error, or worse, be believed.
+const fn read_only_options(fstype: FsType) -> &'static str {
+    match fstype {
+        FsType::Ext4 => "noload",
+        FsType::Xfs => "norecovery",
+        FsType::Btrfs => "rescue=nologreplay",
+        FsType::Erofs | FsType::Squashfs => "",
+    }
+}
+
+fn table(settings: &config::Verity, data: &Device, hash: &Device) -> Result<Table, Failure> {
+    let block_size = |bytes: u32| BlockSize::try_from(bytes).map_err(refused);
+    let params = Params {
+        algorithm: match settings.algorithm {
+            config::VerityAlgorithm::Sha256 => Algorithm::Sha256,
+            config::VerityAlgorithm::Sha512 => Algorithm::Sha512,
+        },
+        data_block_size: block_size(settings.data_block_size)?,
+        hash_block_size: block_size(settings.hash_block_size)?,
+        salt: Salt::new(settings.salt.clone()).map_err(refused)?,
+    };
+    let geometry = Geometry::new(&params, settings.data_blocks).map_err(refused)?;
+    let tree = geometry.at_block(settings.hash_start_block).map_err(refused)?;
+    large_enough(data, "verity.data_blocks", geometry.data_bytes())?;
+    large_enough(hash, "the hash tree", tree.end())?;
+    let table = Table::new(
+        &data.node.to_string_lossy(),
+        &hash.node.to_string_lossy(),
+        params,
+        settings.data_blocks,
+        settings.hash_start_block,
+        RootHash::new(&settings.root_hash).map_err(refused)?,
+    )
+    .map_err(refused)?;
+    Ok(table.ignore_zero_blocks(settings.ignore_zero_blocks))
+}
+
+fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::VerityTable(Box::new(error))
+}
+
+/// The kernel checks this too, but with a bare EINVAL.
+fn large_enough(device: &Device, key: &'static str, needed: u64) -> Result<(), Failure> {
+    if device.bytes >= needed {
+        return Ok(());
+    }
+    Err(Failure::DiskTooSmall { device: device.node.clone(), bytes: device.bytes, key, needed })
+}
+
+/// The form of `veritysetup`, so that its `status` knows the device; the UUID
+/// in it names the image: it is the start of the root hash.
+fn dm_uuid(settings: &config::Verity) -> String {
+    let start = settings.root_hash.first_chunk::<16>().copied().unwrap_or_default();
+    format!("CRYPT-VERITY-{}-{DM_NAME}", Uuid::from_bytes(start).simple())
+}
