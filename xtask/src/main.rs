@@ -1,2 +1,45 @@
-//! Chores.
-fn main() {}
+//! The project's own chores: `cargo xtask <chore>`.
+//!
+//! One file a chore. Nothing here is part of what ships; the chores call the
+//! same `cargo` and the same `ravelin` that a user would.
+
+mod build;
+mod command;
+mod layers;
+mod project;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+use crate::project::Project;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Ravelin's own chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Install what building and testing need, once; the others call it themselves
+    Setup(setup::Arguments),
+    /// Build the static PID 1 and the `ravelin` command that carries it
+    Build,
+    /// Format, lints, layers, then every test, virtual machines included
+    Test(test::Arguments),
+    /// Check that the crates depend on each other as DESIGN.md allows
+    Layers,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let project = Project::find()?;
+    match arguments.chore {
+        Chore::Setup(arguments) => setup::run(&project, &arguments),
+        Chore::Build => build::run(&project),
+        Chore::Test(arguments) => test::run(&project, &arguments),
+        Chore::Layers => layers::run(&project),
+    }
+}

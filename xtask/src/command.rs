@@ -1,0 +1,79 @@
+//! Running other programs, with errors that show the command.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// How much of a failed program's log is shown.
+const LOG_TAIL_LINES: usize = 40;
+
+/// Runs with the terminal as it is; a failure is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("start {}", shown(command)))?;
+    check(command, status)
+}
+
+/// Runs and returns what was printed.
+pub(crate) fn stdout(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("start {}", shown(command)))?;
+    check(command, output.status)?;
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("read what {} printed", shown(command)))
+}
+
+/// Runs silently, with all output in `log`; a failure shows the end of it.
+pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
+    let both = file.try_clone().context("share the log file")?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(both)
+        .status()
+        .with_context(|| format!("start {}", shown(command)))?;
+    if !status.success() {
+        let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES));
+        for line in tail {
+            eprintln!("  | {line}");
+        }
+    }
+    check(command, status)
+}
+
+/// `program`, through sudo when this process is not root.
+pub(crate) fn as_root(program: &str) -> Result<Command> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(Command::new(program));
+    }
+    let sudo = Command::new("sudo").arg("--version").stdout(Stdio::null()).status();
+    if !sudo.is_ok_and(|status| status.success()) {
+        bail!("{program} has to run as root: install sudo, or run this command as root once");
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    Ok(command)
+}
+
+fn check(command: &Command, status: ExitStatus) -> Result<()> {
+    if status.success() {
+        return Ok(());
+    }
+    bail!("{}: {status}", shown(command))
+}
+
+fn shown(command: &Command) -> String {
+    let mut text = command.get_program().to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        text.push(' ');
+        text.push_str(&argument.to_string_lossy());
+    }
+    text
+}

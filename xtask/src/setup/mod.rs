@@ -1,0 +1,142 @@
+//! `cargo xtask setup`: everything that building, the demo and the tests need.
+//!
+//! Packages that a tool has to be installed from come from this machine's own
+//! Debian (and its backports); what can be unpacked instead goes to the cache.
+//! Once all is there it says so in one line.
+
+mod apt;
+mod cached;
+mod debian_root;
+mod kernel;
+mod packages;
+mod tools;
+
+use std::env;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use self::apt::{Apt, Machine};
+use self::packages::Missing;
+use crate::project::Project;
+
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// Look for newer packages and make everything in the cache again
+    #[arg(long)]
+    refresh: bool,
+}
+
+/// What set-up has prepared, for the programs that the other chores start.
+pub(crate) struct Prepared {
+    /// A directory with `boot/vmlinuz-VERSION` and `lib/modules/VERSION`.
+    pub(crate) kernel: PathBuf,
+    /// `uname -r` of it.
+    pub(crate) kernel_version: String,
+    /// The Debian root.
+    pub(crate) root_tar: PathBuf,
+    /// The private key that the Debian root lets in.
+    pub(crate) ssh_key: PathBuf,
+    tools: PathBuf,
+}
+
+impl Prepared {
+    /// Tells a program where the file-system tools are.
+    pub(crate) fn export_tools(&self, command: &mut Command) {
+        for (variable, tool) in tools::EXPORTED {
+            command.env(variable, self.tools.join(tool));
+        }
+        // Where Debian keeps veritysetup and sfdisk, and a user's PATH may not.
+        let path = env::var_os("PATH").unwrap_or_default();
+        let mut directories: Vec<PathBuf> = env::split_paths(&path).collect();
+        for directory in ["/usr/sbin", "/sbin"] {
+            if !directories.iter().any(|known| known.as_os_str() == directory) {
+                directories.push(directory.into());
+            }
+        }
+        if let Ok(path) = env::join_paths(directories) {
+            command.env("PATH", path);
+        }
+    }
+
+    /// Tells the tests what to boot.
+    pub(crate) fn export(&self, command: &mut Command) {
+        self.export_tools(command);
+        command
+            .env("RAVELIN_TEST_KERNEL", &self.kernel)
+            .env("RAVELIN_TEST_ROOT", &self.root_tar)
+            .env("RAVELIN_TEST_SSH_KEY", &self.ssh_key);
+    }
+}
+
+pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    ensure_all(project, arguments).map(drop)
+}
+
+/// Makes sure that all is there; called by the chores that need it.
+pub(crate) fn ensure(project: &Project) -> Result<Prepared> {
+    ensure_all(project, &Arguments::default())
+}
+
+fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
+    ensure!(
+        cfg!(all(target_arch = "x86_64", target_os = "linux")),
+        "Ravelin is for x86-64 Linux: build it there"
+    );
+    let cache = &project.cache;
+    fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
+    // One set-up at a time; a second one finds everything done.
+    let lock = File::create(cache.join("lock")).context("create the cache's lock")?;
+    lock.lock().context("wait for another set-up to finish")?;
+
+    let missing = Missing::look();
+    let current = !arguments.refresh
+        && missing.nothing()
+        && kernel::is_current(cache)
+        && tools::is_current(cache)
+        && debian_root::is_current(cache);
+    if !current {
+        prepare(project, &missing, arguments.refresh)?;
+    }
+    let prepared = Prepared {
+        kernel: kernel::directory(cache),
+        kernel_version: kernel::version(cache)?,
+        root_tar: debian_root::tar(cache),
+        ssh_key: debian_root::ssh_key(cache),
+        tools: tools::directory(cache),
+    };
+    println!(
+        "setup: everything is there (kernel {}, cache {})",
+        prepared.kernel_version,
+        cache.display()
+    );
+    Ok(prepared)
+}
+
+fn prepare(project: &Project, missing: &Missing, refresh: bool) -> Result<()> {
+    let started = Instant::now();
+    let cache = &project.cache;
+    let machine = Machine::read()?;
+
+    let mut sources = machine.release_sources();
+    sources.extend(machine.backports().map(|suite| machine.suite(&suite)));
+    let apt = Apt::new(cache.join("apt/machine"), &sources)?;
+    missing.install(&apt, &machine, &cache.join("apt/install.log"))?;
+
+    if refresh || !kernel::is_current(cache) {
+        kernel::make(cache, &apt)?;
+    }
+    if refresh || !tools::is_current(cache) {
+        let sources = [machine.suite(tools::SUITE)];
+        let apt = Apt::new(cache.join("apt/tools"), &sources)?;
+        tools::make(cache, &apt)?;
+    }
+    if refresh || !debian_root::is_current(cache) {
+        debian_root::make(cache, &machine)?;
+    }
+    println!("setup: done in {} s", started.elapsed().as_secs());
+    Ok(())
+}

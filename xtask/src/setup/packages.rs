@@ -1,0 +1,107 @@
+//! What is installed on this machine, each with its reason.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use super::apt::{Apt, Machine};
+
+/// The first QEMU with `sev-snp-guest`.
+const QEMU_AT_LEAST: (u32, u32) = (9, 1);
+
+/// Debian package and what it is for.
+const PACKAGES: &[(&str, &str)] = &[
+    ("gcc", "links Rust programs, builds zstd and xz for the image builder"),
+    ("libc6-dev", "the static C library that PID 1 is linked with"),
+    ("pkg-config", "finds libdevmapper's headers"),
+    ("clang", "reads libdevmapper's headers for the devicemapper crate"),
+    ("libclang-dev", "reads libdevmapper's headers for the devicemapper crate"),
+    ("libdevmapper-dev", "the headers themselves; nothing of it is linked"),
+    ("mmdebstrap", "makes the Debian root of the demo and the tests"),
+    ("squashfs-tools", "makes and reads squashfs images"),
+    ("cryptsetup-bin", "veritysetup: the reference that dm-verity is compared with"),
+    ("cpio", "GNU cpio reads the initramfs back in the tests"),
+    ("libarchive-tools", "bsdtar reads the initramfs back in the tests"),
+    ("fdisk", "sfdisk reads the partition table back in the tests"),
+    ("gdisk", "sgdisk reads the partition table back in the tests"),
+    ("openssh-client", "logs in to the virtual machine"),
+    ("zstd", "reads compressed initramfs back in the tests"),
+    ("xz-utils", "makes compressed kernel modules in the tests"),
+];
+
+/// What is missing, and nothing if all is there.
+pub(crate) struct Missing {
+    packages: Vec<(&'static str, &'static str)>,
+    qemu: bool,
+}
+
+impl Missing {
+    /// Asks dpkg and QEMU.
+    pub(crate) fn look() -> Self {
+        let output = Command::new("dpkg-query")
+            .args(["-W", "-f", "${Package} ${db:Status-Abbrev}\n"])
+            .args(PACKAGES.iter().map(|(package, _)| package))
+            .stderr(Stdio::null())
+            .output();
+        let installed = output.map(|output| output.stdout).unwrap_or_default();
+        let installed = String::from_utf8_lossy(&installed);
+        let is_installed =
+            |package: &str| installed.lines().any(|line| line.trim() == format!("{package} ii"));
+        Self {
+            packages: PACKAGES.iter().copied().filter(|(name, _)| !is_installed(name)).collect(),
+            qemu: qemu_version().is_none_or(|version| version < QEMU_AT_LEAST),
+        }
+    }
+
+    pub(crate) fn nothing(&self) -> bool {
+        self.packages.is_empty() && !self.qemu
+    }
+
+    /// Installs it, with a line for each.
+    pub(crate) fn install(&self, apt: &Apt, machine: &Machine, log: &Path) -> Result<()> {
+        for (package, reason) in &self.packages {
+            println!("setup: installing {package}: {reason}");
+        }
+        if !self.packages.is_empty() {
+            let names: Vec<&str> = self.packages.iter().map(|(name, _)| *name).collect();
+            apt.install(&names, None, log)?;
+        }
+        if self.qemu {
+            let suite = machine.backports();
+            let from = suite.as_ref().map(|suite| format!(" from {suite}")).unwrap_or_default();
+            println!(
+                "setup: installing qemu-system-x86{from}: runs the virtual machines; \
+                 SEV-SNP needs {}.{} or later",
+                QEMU_AT_LEAST.0, QEMU_AT_LEAST.1
+            );
+            apt.install(&["qemu-system-x86"], suite.as_deref(), log)?;
+        }
+        Ok(())
+    }
+}
+
+fn qemu_version() -> Option<(u32, u32)> {
+    let output = Command::new("qemu-system-x86_64").arg("--version").output().ok()?;
+    parse_version(&String::from_utf8(output.stdout).ok()?)
+}
+
+/// `QEMU emulator version 10.0.2 (…)` to (10, 0).
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let version = text.strip_prefix("QEMU emulator version ")?;
+    let mut numbers = version.split(['.', ' ']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qemu_says_its_version() {
+        let text = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright\n";
+        assert_eq!(parse_version(text), Some((10, 0)));
+        assert!(parse_version("QEMU emulator version 7.2.9").is_some_and(|v| v < QEMU_AT_LEAST));
+        assert_eq!(parse_version("something else"), None);
+    }
+}
