@@ -1,0 +1,185 @@
+//! What a real init finds when it starts.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use devicemapper::{DM, DevId, DmFlags, DmOptions};
+use sha2::{Digest, Sha256};
+
+use crate::say;
+
+const MEMORY: [&str; 5] = ["MemTotal", "MemFree", "Shmem", "Unevictable", "Cached"];
+const DIRECTORIES: [&str; 9] =
+    ["/", "/etc", "/var", "/home", "/root", "/tmp", "/srv", "/usr", "/run"];
+
+pub(crate) fn say_all() {
+    say("uptime", first_word(&text("/proc/uptime")));
+    say("kernel", &text("/proc/sys/kernel/osrelease"));
+    say("cmdline", &text("/proc/cmdline"));
+    for argument in env::args() {
+        say("argument", &argument);
+    }
+    for (name, value) in env::vars() {
+        say("environment", &format!("{name}={value}"));
+    }
+    for line in text("/proc/self/mountinfo").lines() {
+        say("mount", line);
+    }
+    memory();
+    process();
+    devices();
+    identity();
+    for directory in DIRECTORIES {
+        writable(directory);
+    }
+}
+
+fn memory() {
+    for line in text("/proc/meminfo").lines() {
+        if let Some((name, value)) = line.split_once(':')
+            && MEMORY.contains(&name)
+        {
+            say(&format!("memory.{name}"), first_word(value));
+        }
+    }
+}
+
+/// This process and its relatives.
+fn process() {
+    say("pid", &std::process::id().to_string());
+    say("cwd", &link("/proc/self/cwd"));
+    let mut open = BTreeMap::new();
+    for name in names("/proc/self/fd") {
+        // The directory that is being read has a descriptor too: gone by now.
+        if let Ok(target) = fs::read_link(format!("/proc/self/fd/{name}")) {
+            open.insert(name, target.display().to_string());
+        }
+    }
+    for (number, target) in open {
+        say("fd", &format!("{number} {target}"));
+    }
+    for line in text("/proc/self/status").lines() {
+        if let Some((name, value)) = line.split_once(':')
+            && ["SigBlk", "SigIgn", "Umask", "CapEff", "NoNewPrivs", "Seccomp"].contains(&name)
+        {
+            say(&format!("status.{name}"), value.trim());
+        }
+    }
+    for pid in names("/proc").into_iter().filter(|name| name.parse::<u32>().is_ok()) {
+        let stat = text(&format!("/proc/{pid}/stat"));
+        // Kernel threads are children of process 2; the rest is userspace.
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let mut fields = after_name.split(' ');
+        let (state, parent) = (fields.next().unwrap_or("?"), fields.next().unwrap_or("?"));
+        if parent != "2" && pid != "2" {
+            say("process", &format!("{pid} {state} parent {parent}"));
+        }
+    }
+}
+
+/// Block devices, and the device-mapper tables as the kernel has them.
+fn devices() {
+    for name in names("/sys/block") {
+        let read_only = text(&format!("/sys/block/{name}/ro"));
+        let sectors = text(&format!("/sys/block/{name}/size"));
+        say("block", &format!("{name} sectors={} ro={}", sectors.trim(), read_only.trim()));
+    }
+    match device_mapper() {
+        Ok(lines) => lines.iter().for_each(|(key, line)| say(key, line)),
+        Err(error) => say("dm.error", &error),
+    }
+}
+
+fn device_mapper() -> Result<Vec<(&'static str, String)>, String> {
+    let dm = DM::new().map_err(|error| error.to_string())?;
+    let mut lines = Vec::new();
+    for (name, _, _) in dm.list_devices().map_err(|error| error.to_string())? {
+        let id = DevId::Name(&name);
+        let name = String::from_utf8_lossy(name.as_bytes());
+        let table = DmOptions::default().set_flags(DmFlags::DM_STATUS_TABLE);
+        let (info, table) = dm.table_status(&id, table).map_err(|error| error.to_string())?;
+        let uuid = info.uuid().map(ToString::to_string).unwrap_or_default();
+        let read_only = info.flags().contains(DmFlags::DM_READONLY);
+        lines.push(("dm.device", format!("{name} uuid={uuid} ro={}", u8::from(read_only))));
+        for (start, length, target, parameters) in table {
+            lines.push(("dm.table", format!("{name}: {start} {length} {target} {parameters}")));
+        }
+        let (_, status) =
+            dm.table_status(&id, DmOptions::default()).map_err(|error| error.to_string())?;
+        for (_, _, target, parameters) in status {
+            lines.push(("dm.status", format!("{name}: {target} {parameters}")));
+        }
+    }
+    Ok(lines)
+}
+
+fn identity() {
+    say("machine_id", &file("/etc/machine-id"));
+    say("dbus_machine_id", &file("/var/lib/dbus/machine-id"));
+    for name in names("/etc/ssh") {
+        say("ssh", &format!("{name} {}", file(&format!("/etc/ssh/{name}"))));
+    }
+    // Public by design; the private half stays where it is.
+    for name in names("/etc/ssh").into_iter().filter(|name| name.ends_with(".pub")) {
+        say("ssh.public", text(&format!("/etc/ssh/{name}")).trim());
+    }
+}
+
+/// Tries to make a file, and takes it away again.
+fn writable(directory: &str) {
+    let path = Path::new(directory).join(".probe");
+    let result = match fs::write(&path, b"probe") {
+        Ok(()) => fs::remove_file(&path).map_or_else(|error| short(&error), |()| "yes".to_owned()),
+        Err(error) => short(&error),
+    };
+    say(&format!("writable.{directory}"), &result);
+}
+
+/// Kind, mode, owner, size and digest of a file.
+fn file(path: &str) -> String {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) => return short(&error),
+    };
+    let content = fs::read(path).unwrap_or_default();
+    format!(
+        "mode={:o} owner={}:{} size={} sha256={}",
+        metadata.mode(),
+        metadata.uid(),
+        metadata.gid(),
+        metadata.size(),
+        hex::encode(Sha256::digest(content))
+    )
+}
+
+/// `ENOENT` and the like: the same on every C library.
+pub(crate) fn short(error: &io::Error) -> String {
+    rustix::io::Errno::from_io_error(error)
+        .map_or_else(|| error.to_string(), |errno| format!("{errno:?}"))
+}
+
+fn text(path: &str) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+fn link(path: &str) -> String {
+    fs::read_link(path).map_or_else(|error| short(&error), |target| target.display().to_string())
+}
+
+fn names(directory: &str) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
+}

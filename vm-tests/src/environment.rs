@@ -1,0 +1,106 @@
+//! What `cargo xtask test` has prepared, from environment variables.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::OrFail;
+
+/// The things that the tests boot and run.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Has `boot/vmlinuz-VERSION` and `lib/modules/VERSION`
+    /// (`RAVELIN_TEST_KERNEL`).
+    kernel: PathBuf,
+    /// The one version in it.
+    version: String,
+}
+
+/// Programs and files, each named by a variable.
+#[derive(Debug, Clone, Copy)]
+pub enum Tool {
+    /// The static PID 1.
+    Init,
+    /// The `ravelin` command.
+    Ravelin,
+    /// The init of small test roots.
+    GuestProbe,
+    /// A Debian root with systemd and openssh-server, as a tar.
+    DebianRoot,
+    /// The private SSH key that the Debian root lets in.
+    SshKey,
+}
+
+impl Tool {
+    /// The path.
+    ///
+    /// # Panics
+    /// If the variable is not set.
+    #[must_use]
+    #[track_caller]
+    pub fn path(self) -> PathBuf {
+        variable(match self {
+            Tool::Init => "RAVELIN_INIT",
+            Tool::Ravelin => "RAVELIN_CLI",
+            Tool::GuestProbe => "RAVELIN_GUEST_PROBE",
+            Tool::DebianRoot => "RAVELIN_TEST_ROOT",
+            Tool::SshKey => "RAVELIN_TEST_SSH_KEY",
+        })
+    }
+
+    /// A call of it.
+    ///
+    /// # Panics
+    /// If the variable is not set.
+    #[must_use]
+    #[track_caller]
+    pub fn command(self) -> Command {
+        Command::new(self.path())
+    }
+}
+
+impl Environment {
+    /// Finds the test kernel.
+    ///
+    /// # Panics
+    /// If there is none, or more than one.
+    #[must_use]
+    #[track_caller]
+    pub fn get() -> Self {
+        let kernel = variable("RAVELIN_TEST_KERNEL");
+        let modules = kernel.join("lib/modules");
+        let mut versions: Vec<String> = fs::read_dir(&modules)
+            .or_fail(format!("read {}", modules.display()))
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        let version = versions.pop().or_fail(format!("{} is empty", modules.display()));
+        assert!(versions.is_empty(), "{} has more than one kernel", modules.display());
+        Self { kernel, version }
+    }
+
+    /// `uname -r` of the test kernel.
+    #[must_use]
+    pub fn kernel_version(&self) -> &str {
+        &self.version
+    }
+
+    /// The kernel itself.
+    #[must_use]
+    pub fn kernel(&self) -> PathBuf {
+        self.kernel.join(format!("boot/vmlinuz-{}", self.version))
+    }
+
+    /// Its modules.
+    #[must_use]
+    pub fn modules(&self) -> PathBuf {
+        self.kernel.join("lib/modules").join(&self.version)
+    }
+}
+
+#[track_caller]
+fn variable(name: &str) -> PathBuf {
+    env::var_os(name)
+        .map(PathBuf::from)
+        .or_fail(format!("{name} is not set: run these tests with `cargo xtask test`"))
+}

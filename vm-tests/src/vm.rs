@@ -1,0 +1,232 @@
+//! The description of a virtual machine for a test.
+//!
+//! The machine is the one that `ravelin launch --simulate` starts: q35, virtio
+//! over PCI, emulated by TCG. Boards with fewer devices were measured and start
+//! Debian's kernel no sooner; of an idle machine's 4 seconds to `/init`, nearly
+//! all is the kernel unpacking and starting itself. One processor is the
+//! fastest: an emulated second one costs more than it gives until systemd runs.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::qmp::Listener;
+use crate::slot::Slot;
+use crate::{Environment, OrFail, Outcome, Running, WorkDir};
+
+/// A virtual machine that is not started yet.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Vm {
+    kernel: PathBuf,
+    initrd: Option<PathBuf>,
+    cmdline: String,
+    disks: Vec<Disk>,
+    memory_mib: u32,
+    cpus: u32,
+    time_limit: Duration,
+    ssh_port: Option<u16>,
+    extra: Vec<OsString>,
+}
+
+#[derive(Debug, Clone)]
+struct Disk {
+    path: PathBuf,
+    serial: String,
+    read_only: bool,
+}
+
+impl Vm {
+    /// A machine with the test kernel, 512 MiB, one processor, and two minutes
+    /// to end.
+    ///
+    /// # Panics
+    /// If there is no test kernel.
+    #[track_caller]
+    pub fn new() -> Self {
+        Self {
+            kernel: Environment::get().kernel(),
+            initrd: None,
+            cmdline: String::new(),
+            disks: Vec::new(),
+            memory_mib: 512,
+            cpus: 1,
+            time_limit: Duration::from_secs(120),
+            ssh_port: None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Another kernel.
+    pub fn kernel(mut self, path: impl Into<PathBuf>) -> Self {
+        self.kernel = path.into();
+        self
+    }
+
+    /// The initramfs.
+    pub fn initrd(mut self, path: impl Into<PathBuf>) -> Self {
+        self.initrd = Some(path.into());
+        self
+    }
+
+    /// The kernel command line, as it stands.
+    pub fn cmdline(mut self, cmdline: impl Into<String>) -> Self {
+        self.cmdline = cmdline.into();
+        self
+    }
+
+    /// More words at the end of the command line.
+    pub fn add_words(mut self, words: &str) -> Self {
+        self.cmdline = format!("{} {words}", self.cmdline).trim().to_owned();
+        self
+    }
+
+    /// A virtio disk that QEMU itself refuses to write to.
+    pub fn disk(mut self, path: impl Into<PathBuf>, serial: &str) -> Self {
+        self.disks.push(Disk { path: path.into(), serial: serial.to_owned(), read_only: true });
+        self
+    }
+
+    /// A virtio disk that the guest could write to.
+    pub fn writable_disk(mut self, path: impl Into<PathBuf>, serial: &str) -> Self {
+        self.disks.push(Disk { path: path.into(), serial: serial.to_owned(), read_only: false });
+        self
+    }
+
+    /// Memory, in MiB.
+    pub fn memory_mib(mut self, mib: u32) -> Self {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// Number of processors.
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// How long the machine may run, once it has started.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// A network card on QEMU's user network, with this port of 127.0.0.1
+    /// leading to the guest's port 22.
+    pub fn ssh_port(mut self, port: u16) -> Self {
+        self.ssh_port = Some(port);
+        self
+    }
+
+    /// More arguments for QEMU.
+    pub fn qemu_arguments<A: Into<OsString>>(
+        mut self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Self {
+        self.extra.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts the machine and waits for its end.
+    ///
+    /// # Panics
+    /// If QEMU cannot be started.
+    #[track_caller]
+    pub fn run(self) -> Outcome {
+        self.start().finish()
+    }
+
+    /// Starts the machine, as soon as there is a slot for it.
+    ///
+    /// # Panics
+    /// If QEMU cannot be started.
+    #[track_caller]
+    pub fn start(self) -> Running {
+        let slot = Slot::wait();
+        let work = WorkDir::new();
+        let listener = Listener::new();
+        let console = work.join("console.log");
+
+        // The emulator dies with this process, however this process ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+        command.args(self.arguments(&console, &listener.path()));
+        command.stdin(Stdio::null());
+        Running::start(command, console, listener, self.time_limit, work, slot)
+    }
+
+    fn arguments(&self, console: &Path, qmp: &Path) -> Vec<OsString> {
+        let mut arguments = Arguments::default();
+        arguments.flags(&["-no-user-config", "-nodefaults", "-nographic", "-no-reboot"]);
+        arguments.option("-machine", "q35,accel=tcg,vmport=off");
+        arguments.option("-cpu", "max");
+        arguments.option("-smp", self.cpus.to_string());
+        arguments.option("-m", format!("{}M", self.memory_mib));
+        arguments.option("-kernel", &self.kernel);
+        if let Some(initrd) = &self.initrd {
+            arguments.option("-initrd", initrd);
+        }
+        arguments.option("-append", &self.cmdline);
+        for (index, disk) in self.disks.iter().enumerate() {
+            let read_only = if disk.read_only { "on" } else { "off" };
+            let file = json_string(&disk.path);
+            arguments.option(
+                "-blockdev",
+                format!(
+                    r#"{{"driver":"raw","node-name":"disk{index}","read-only":{},"file":{{"driver":"file","filename":{file}}}}}"#,
+                    read_only == "on"
+                ),
+            );
+            arguments.option(
+                "-device",
+                format!(
+                    "virtio-blk-pci,drive=disk{index},serial={},disable-legacy=on,iommu_platform=true",
+                    disk.serial
+                ),
+            );
+        }
+        if let Some(port) = self.ssh_port {
+            arguments.option("-netdev", format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22"));
+            arguments.option("-device", "virtio-net-pci,netdev=net0,romfile=");
+        }
+        arguments.option("-chardev", with_path("file,id=console,path=", console));
+        arguments.option("-serial", "chardev:console");
+        arguments.option("-qmp", with_path("unix:", qmp));
+        arguments.0.extend(self.extra.iter().cloned());
+        arguments.0
+    }
+}
+
+impl Default for Vm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn flags(&mut self, flags: &[&str]) {
+        self.0.extend(flags.iter().map(OsString::from));
+    }
+
+    fn option(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+}
+
+/// QEMU doubles commas in option values.
+fn with_path(prefix: &str, path: &Path) -> String {
+    format!("{prefix}{}", utf8(path).replace(',', ",,"))
+}
+
+fn json_string(path: &Path) -> String {
+    serde_json::Value::from(utf8(path)).to_string()
+}
+
+fn utf8(path: &Path) -> &str {
+    path.to_str().or_fail(format!("{} is not UTF-8", path.display()))
+}
