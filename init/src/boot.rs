@@ -151,3 +151,7 @@ pub fn refuse(
     platform.log(Level::Error, &format!("ravelin:   then: {how}"));
     platform.stop(how);
 }
+
+#[cfg(test)]
+#[path = "boot_tests.rs"]
+mod tests;

@@ -224,7 +224,9 @@ impl Failure {
                 "correct /etc/ravelin.toml in the initramfs or the ravelin.* words of the kernel \
                  command line, and measure again"
             }
-            Failure::LoadOrder(_) => "build the modules archive again with `ravelin image initramfs`",
+            Failure::LoadOrder(_) => {
+                "build the modules archive again with `ravelin image initramfs`"
+            }
             Failure::OtherKernel { .. } => {
                 "build the modules archive from /lib/modules of the kernel that is booted"
             }
@@ -235,7 +237,9 @@ impl Failure {
                 "attach the disk to the VM, or correct the selector; `ravelin inspect` shows an \
                  image's partitions"
             }
-            Failure::DiskAmbiguous { .. } => "attach the disk once; serials and labels must be unique",
+            Failure::DiskAmbiguous { .. } => {
+                "attach the disk once; serials and labels must be unique"
+            }
             Failure::DiskTooSmall { .. } => {
                 "the disk was cut short, swapped for another, or belongs to another command line"
             }
@@ -257,7 +261,9 @@ impl Failure {
                 "use a CPU with RDRAND (random.trust_cpu=on), or raise deadline.entropy"
             }
             Failure::HostKey { .. } => "report this; it should not happen",
-            Failure::HandOver { .. } => "check that the real init runs on this kernel (interpreter, architecture)",
+            Failure::HandOver { .. } => {
+                "check that the real init runs on this kernel (interpreter, architecture)"
+            }
         }
     }
 
@@ -275,10 +281,7 @@ impl Failure {
 }
 
 /// A system call on a path, as a [`Failure::Path`].
-pub fn path(
-    action: &'static str,
-    path: impl Into<PathBuf>,
-) -> impl FnOnce(io::Error) -> Failure {
+pub fn path(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Failure {
     let path = path.into();
     move |source| Failure::Path { action, path, source }
 }

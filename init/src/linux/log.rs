@@ -15,10 +15,10 @@ const LINE_MAX: usize = 900;
 
 /// Writes one record.
 pub(super) fn line(kmsg: &OnceCell<File>, level: Level, line: &str) {
-    if kmsg.get().is_none() {
-        if let Ok(file) = OpenOptions::new().write(true).open("/dev/kmsg") {
-            let _unset = kmsg.set(file);
-        }
+    if kmsg.get().is_none()
+        && let Ok(file) = OpenOptions::new().write(true).open("/dev/kmsg")
+    {
+        let _unset = kmsg.set(file);
     }
     let end = line.floor_char_boundary(LINE_MAX);
     let line = line.get(..end).unwrap_or(line);

@@ -7,8 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 /// The file systems that an initramfs can be (`linux/magic.h`).
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
@@ -17,7 +17,8 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// Frees the initramfs, makes `root` the root, and executes `program` with the
 /// arguments that the kernel gave to PID 1.
 pub(super) fn switch_root(root: &Path, program: &Path) -> io::Result<Infallible> {
-    let old = rustix::fs::open("/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let old =
+        rustix::fs::open("/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let magic = rustix::fs::fstatfs(&old)?.f_type;
     if ![RAMFS_MAGIC, TMPFS_MAGIC].map(u64::cast_signed).contains(&magic) {
         return Err(io::Error::other("the present root is not an initramfs; nothing was deleted"));

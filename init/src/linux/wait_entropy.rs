@@ -20,7 +20,8 @@ pub(super) fn wait(until: Instant) -> io::Result<bool> {
     let (ready, wait) = mpsc::channel();
     thread::Builder::new().spawn(move || {
         let mut byte = [0; 1];
-        let result = rustix::io::retry_on_intr(|| getrandom(&mut byte[..], GetRandomFlags::empty()));
+        let result =
+            rustix::io::retry_on_intr(|| getrandom(&mut byte[..], GetRandomFlags::empty()));
         let _nobody_waits = ready.send(result);
     })?;
     match wait.recv_timeout(until.saturating_duration_since(Instant::now())) {

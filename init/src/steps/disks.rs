@@ -110,8 +110,7 @@ fn shown((key, selector): Wanted<'_>) -> String {
 
 fn scan(platform: &impl Platform) -> Result<Seen, Failure> {
     let mut disks = Vec::new();
-    let names =
-        platform.list(Path::new(SYS_BLOCK)).map_err(failure::path("listing", SYS_BLOCK))?;
+    let names = platform.list(Path::new(SYS_BLOCK)).map_err(failure::path("listing", SYS_BLOCK))?;
     for name in names {
         if NOT_DISKS.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
@@ -131,7 +130,11 @@ fn scan(platform: &impl Platform) -> Result<Seen, Failure> {
 }
 
 impl Seen {
-    fn select(&self, platform: &impl Platform, wanted: Wanted<'_>) -> Result<Option<Device>, Failure> {
+    fn select(
+        &self,
+        platform: &impl Platform,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Device>, Failure> {
         let mut found: Option<Device> = None;
         for device in self.candidates(platform, wanted.1) {
             if let Some(first) = found {
@@ -232,7 +235,8 @@ fn partitions(
             continue;
         };
         let same = |partition: &&gpt::Partition| {
-            partition.first_lba == start && partition.sectors().checked_mul(512) == Some(device.bytes)
+            partition.first_lba == start
+                && partition.sectors().checked_mul(512) == Some(device.bytes)
         };
         if let Some(partition) = table.partitions.iter().find(same) {
             found.push((partition.clone(), device));

@@ -66,9 +66,8 @@ fn host_keys(platform: &impl Platform, config: &Config) -> Result<String, Failur
         remove(platform, &directory.join(name))?;
     }
     let until = platform.elapsed() + config.entropy_deadline.duration();
-    let ready = platform
-        .wait_for_entropy(until)
-        .map_err(failure::path("waiting for", "/dev/random"))?;
+    let ready =
+        platform.wait_for_entropy(until).map_err(failure::path("waiting for", "/dev/random"))?;
     if !ready {
         return Err(Failure::EntropyDeadline { deadline: config.entropy_deadline.to_string() });
     }
@@ -101,9 +100,13 @@ fn host_key(
     let public = format!("{}\n", key.public_key().to_openssh().map_err(failed)?);
 
     let path = directory.join(name);
-    platform.create_file(&path, 0o600, private.as_bytes()).map_err(failure::path("making", &path))?;
+    platform
+        .create_file(&path, 0o600, private.as_bytes())
+        .map_err(failure::path("making", &path))?;
     let path = directory.join(format!("{name}.pub"));
-    platform.create_file(&path, 0o644, public.as_bytes()).map_err(failure::path("making", &path))?;
+    platform
+        .create_file(&path, 0o644, public.as_bytes())
+        .map_err(failure::path("making", &path))?;
     Ok(format!("{algorithm} {}", key.fingerprint(HashAlg::Sha256)))
 }
 

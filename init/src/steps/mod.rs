@@ -1,10 +1,10 @@
 //! The steps of the boot, in their order.
 
-pub mod mounts;
 pub mod configuration;
-pub mod modules;
 pub mod disks;
+pub mod handover;
+pub mod identity;
+pub mod modules;
+pub mod mounts;
 pub mod root;
 pub mod writable;
-pub mod identity;
-pub mod handover;

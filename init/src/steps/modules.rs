@@ -22,8 +22,9 @@ use crate::platform::{Level, Platform};
 pub fn load(platform: &impl Platform) -> Result<String, Failure> {
     let path = Path::new(layout::LOAD_ORDER);
     let text = match platform.read(path, load_order::MAX_BYTES) {
-        Ok(bytes) => String::from_utf8(bytes)
-            .map_err(|_not_utf8| failure::path("reading", path)(io::ErrorKind::InvalidData.into()))?,
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_not_utf8| {
+            failure::path("reading", path)(io::ErrorKind::InvalidData.into())
+        })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok("none in the initramfs".to_owned());
         }
@@ -41,7 +42,11 @@ pub fn load(platform: &impl Platform) -> Result<String, Failure> {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if !module.required => {
-                    log(platform, Level::Info, &format!("modules: {} (optional): {error}", module.path));
+                    log(
+                        platform,
+                        Level::Info,
+                        &format!("modules: {} (optional): {error}", module.path),
+                    );
                 }
                 Err(source) => {
                     return Err(Failure::Module { path: module.path.clone().into(), source });

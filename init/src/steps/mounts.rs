@@ -24,8 +24,20 @@ struct Row {
 const TABLE: [Row; 4] = [
     Row { target: layout::PROC, fstype: "proc", noexec: true, nodev: true, options: "" },
     Row { target: layout::SYS, fstype: "sysfs", noexec: true, nodev: true, options: "" },
-    Row { target: layout::DEV, fstype: "devtmpfs", noexec: true, nodev: false, options: "mode=0755" },
-    Row { target: layout::RUN, fstype: "tmpfs", noexec: false, nodev: true, options: "mode=0755,size=20%" },
+    Row {
+        target: layout::DEV,
+        fstype: "devtmpfs",
+        noexec: true,
+        nodev: false,
+        options: "mode=0755",
+    },
+    Row {
+        target: layout::RUN,
+        fstype: "tmpfs",
+        noexec: false,
+        nodev: true,
+        options: "mode=0755,size=20%",
+    },
 ];
 
 /// The kernel's switch for how much userspace may log to `/dev/kmsg`.

@@ -114,7 +114,8 @@ pub fn summary(config: &Config) -> String {
     let fstype = config.root.fstype;
     match &config.root.protection {
         Protection::Verity(verity) => {
-            let hash: String = verity.root_hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
+            let hash: String =
+                verity.root_hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
             format!("{fstype} on dm-verity, root hash {hash}…")
         }
         Protection::InsecurePlain => format!("{fstype}, INSECURE"),

@@ -51,8 +51,10 @@ pub fn add(platform: &impl Platform, writable: &Writable) -> Result<String, Fail
                 }
             }
             shared.detach()?;
-            let names: Vec<_> =
-                present.iter().map(|directory| directory.path.as_path().to_string_lossy()).collect();
+            let names: Vec<_> = present
+                .iter()
+                .map(|directory| directory.path.as_path().to_string_lossy())
+                .collect();
             Ok(format!("{}, in memory up to {size}", names.join(" ")))
         }
     }

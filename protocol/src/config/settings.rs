@@ -139,11 +139,11 @@ impl Settings {
         for (name, value) in table {
             let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             let below = format!("{key}.");
-            match value {
-                Value::Table(inner) if KEYS.iter().any(|row| row.name.starts_with(&below)) => {
+            match value.as_table() {
+                Some(inner) if KEYS.iter().any(|row| row.name.starts_with(&below)) => {
                     self.add_table(&key, inner)?;
                 }
-                _ => self.add(&key, Source::File, |row| plain_text(row, value))?,
+                Some(_) | None => self.add(&key, Source::File, |row| plain_text(row, value))?,
             }
         }
         Ok(())
