@@ -4,5 +4,7 @@
 //! or directory order reaches it, so that two people who build the same image
 //! compute the same launch measurement.
 
+pub mod initramfs;
+pub mod modules;
 pub mod output;
 pub mod progress;

@@ -1,0 +1,30 @@
+//! The initramfs: concatenated newc cpio archives.
+//!
+//! An initramfs of Ravelin is three archives, each useful by itself:
+//!
+//! - [`base`]: PID 1 and the directories that it mounts on;
+//! - [`modules`]: kernel modules and their load order;
+//! - [`configuration`]: the measured configuration.
+//!
+//! [`assemble`] concatenates them and compresses the whole; plain archives can
+//! as well be concatenated with `cat`, because each is padded to 512 bytes.
+//! Where a path is in two archives, the kernel takes the later one.
+//!
+//! [`Reader`] reads an initramfs of whatever origin, strictly.
+
+mod archive;
+mod compression;
+mod entry;
+mod executable;
+mod header;
+mod parts;
+mod reader;
+mod stream;
+
+pub use archive::{Archive, ArchiveError};
+pub use compression::{Compression, CompressionError, Level, compress};
+pub use entry::{Entry, Kind};
+pub use executable::{InitError, check_static_executable};
+pub use parts::{AssembleError, PartError, assemble, base, configuration, modules};
+pub use reader::{Limits, ReadError, Reader};
+pub use stream::Place;
