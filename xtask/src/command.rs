@@ -62,18 +62,19 @@ pub(crate) fn as_root(program: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn check(command: &Command, status: ExitStatus) -> Result<()> {
-    if status.success() {
-        return Ok(());
-    }
-    bail!("{}: {status}", shown(command))
-}
-
-fn shown(command: &Command) -> String {
+/// The command as one would type it; not quoted.
+pub(crate) fn shown(command: &Command) -> String {
     let mut text = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
         text.push(' ');
         text.push_str(&argument.to_string_lossy());
     }
     text
+}
+
+fn check(command: &Command, status: ExitStatus) -> Result<()> {
+    if status.success() {
+        return Ok(());
+    }
+    bail!("{}: {status}", shown(command))
 }

@@ -5,6 +5,7 @@
 
 mod build;
 mod command;
+mod demo;
 mod layers;
 mod project;
 mod setup;
@@ -27,6 +28,8 @@ enum Chore {
     Setup(setup::Arguments),
     /// Build the static PID 1 and the `ravelin` command that carries it
     Build,
+    /// Make a small Debian, boot it on a verified disk, log in and look around
+    Demo,
     /// Format, lints, layers, then every test, virtual machines included
     Test(test::Arguments),
     /// Check that the crates depend on each other as DESIGN.md allows
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.chore {
         Chore::Setup(arguments) => setup::run(&project, &arguments),
         Chore::Build => build::run(&project),
+        Chore::Demo => demo::run(&project),
         Chore::Test(arguments) => test::run(&project, &arguments),
         Chore::Layers => layers::run(&project),
     }

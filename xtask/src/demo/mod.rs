@@ -1,0 +1,196 @@
+//! `cargo xtask demo`: a Debian on a verified disk, from its packages to a
+//! login, with the commands that a user would type.
+//!
+//! There is no SNP hardware in it: the processor is emulated, nothing is
+//! protected or attested, and the text says so. Everything else is real.
+
+mod machine;
+mod ssh;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::machine::Machine;
+use self::ssh::Ssh;
+use crate::build;
+use crate::command;
+use crate::project::Project;
+use crate::setup::{self, Prepared};
+
+/// An emulated processor takes its time; a machine that needs more is stuck.
+const BOOT_LIMIT: Duration = Duration::from_secs(300);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(90);
+
+/// The port of the template that `ravelin image` writes.
+const USUAL_SSH_PORT: u16 = 2222;
+
+/// What is shown once logged in: a command and why it is worth a look.
+const SHOWN: &[(&str, &str)] = &[
+    (
+        "findmnt --output TARGET,SOURCE,FSTYPE,OPTIONS /",
+        "the root is a dm-verity device, read-only",
+    ),
+    ("dmsetup table root", "panic_on_corruption: one wrong block and the machine resets"),
+    ("dmsetup status root", "V: every block that was read so far matched the root hash"),
+    (
+        "findmnt --output TARGET,FSTYPE,SIZE,USED -t overlay",
+        "writes go to memory, and are gone afterwards",
+    ),
+    ("echo hello > /etc/motd && cat /etc/motd", "so /etc can be written to"),
+    ("touch /usr/bin/evil", "and /usr cannot"),
+    (
+        "ls -l /etc/ssh/ | grep ssh_host",
+        "made at this boot; the image's own host keys are out of sight",
+    ),
+    ("cat /etc/machine-id", "this boot's, not the image's"),
+    (
+        "systemctl is-system-running; systemd-analyze",
+        "the whole boot (loader is Ravelin's share with the kernel)",
+    ),
+];
+
+/// Set by Ctrl-C or a termination; whoever waits looks at it.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn run(project: &Project) -> Result<()> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+        .context("watch for Ctrl-C")?;
+    let started = Instant::now();
+
+    title("What is needed");
+    let prepared = setup::ensure(project)?;
+
+    title("Building PID 1 and ravelin");
+    let built = build::build(project, &prepared)?;
+    let demo = Demo { directory: project.target.join("demo"), ravelin: built.ravelin };
+    demo.images(&prepared)?;
+
+    title("Booting it: QEMU emulates the processor, so this takes a minute and protects nothing");
+    let image = demo.directory.join("root.img");
+    let before = sha256(&image)?;
+    let port = demo.choose_ssh_port()?;
+    let mut machine = demo.launch()?;
+    let fingerprint = machine.wait_for_fingerprint(BOOT_LIMIT)?;
+
+    title("Logging in");
+    let ssh = Ssh::new(&demo.directory, port, prepared.ssh_key);
+    let seen = ssh.wait_for_fingerprint(&mut machine, BOOT_LIMIT)?;
+    println!("host key on the console: {fingerprint}");
+    println!("host key that ssh sees:  {seen}");
+    ensure!(fingerprint == seen, "ssh does not talk to the machine that was booted");
+    println!(
+        "The same. (A host could forge this console; attested SSH is what will rule that out.)"
+    );
+    for (shown, why) in SHOWN {
+        println!("\n# {why}\nroot@ravelin:~# {shown}");
+        ssh.show(shown)?;
+    }
+
+    title("Shutting down");
+    ssh.power_off()?;
+    machine.wait_for_end(SHUTDOWN_LIMIT)?;
+    let after = sha256(&image)?;
+    ensure!(before == after, "the disk image was written to");
+    println!("The disk image is the same as before, SHA-256 {after}");
+    println!(
+        "\nDone in {} s. Everything is in {}:",
+        started.elapsed().as_secs(),
+        demo.directory.display()
+    );
+    println!("  ravelin inspect {}", demo.directory.join("initramfs.cpio.zst").display());
+    println!("  ravelin launch --simulate --vm {}", demo.vm().display());
+    Ok(())
+}
+
+/// Fails if somebody wants this to end.
+pub(crate) fn check_interrupted() -> Result<()> {
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+struct Demo {
+    directory: PathBuf,
+    ravelin: PathBuf,
+}
+
+impl Demo {
+    fn vm(&self) -> PathBuf {
+        self.directory.join("vm.toml")
+    }
+
+    /// The two image commands.
+    fn images(&self, prepared: &Prepared) -> Result<()> {
+        fs::create_dir_all(&self.directory).context("create the demo's directory")?;
+        let _from_an_earlier_run = fs::remove_file(self.vm());
+
+        title("Making the disk: a root file system and its dm-verity tree");
+        let mut verity = self.ravelin_command();
+        verity.args(["image", "verity", "--from"]).arg(&prepared.root_tar);
+        verity.arg("--output").arg(self.directory.join("root.img"));
+        verity.arg("--vm").arg(self.vm());
+        prepared.export_tools(&mut verity);
+        show_and_run(&mut verity)?;
+
+        title("Making the initramfs: PID 1, the kernel modules it needs, nothing else");
+        let version = &prepared.kernel_version;
+        let mut initramfs = self.ravelin_command();
+        initramfs.args(["image", "initramfs", "--output"]);
+        initramfs.arg(self.directory.join("initramfs.cpio.zst"));
+        initramfs.arg("--kernel").arg(prepared.kernel.join(format!("boot/vmlinuz-{version}")));
+        initramfs.arg("--kernel-modules").arg(prepared.kernel.join("lib/modules").join(version));
+        initramfs.args(["--module", "virtio_net"]);
+        initramfs.arg("--vm").arg(self.vm());
+        show_and_run(&mut initramfs)
+    }
+
+    /// Another port where the usual one is taken.
+    fn choose_ssh_port(&self) -> Result<u16> {
+        let free =
+            |port| TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
+        let port = free(USUAL_SSH_PORT).or_else(|_| free(0)).context("find a free port")?.port();
+        if port != USUAL_SSH_PORT {
+            println!("Port {USUAL_SSH_PORT} is taken; vm.toml gets {port} instead.");
+            let usual = format!("ssh_port = {USUAL_SSH_PORT}");
+            let text = fs::read_to_string(self.vm()).context("read vm.toml")?;
+            ensure!(text.contains(&usual), "vm.toml has no {usual}");
+            fs::write(self.vm(), text.replace(&usual, &format!("ssh_port = {port}")))
+                .context("write vm.toml")?;
+        }
+        Ok(port)
+    }
+
+    fn launch(&self) -> Result<Machine> {
+        let log = self.directory.join("console.log");
+        let mut launch = self.ravelin_command();
+        launch.args(["launch", "--simulate", "--timeout", "10m", "--vm"]).arg(self.vm());
+        launch.arg("--console-log").arg(&log);
+        println!("$ {}", command::shown(&launch));
+        Machine::start(launch, log)
+    }
+
+    fn ravelin_command(&self) -> Command {
+        Command::new(&self.ravelin)
+    }
+}
+
+fn title(text: &str) {
+    println!("\n=== {text}");
+}
+
+fn show_and_run(command: &mut Command) -> Result<()> {
+    println!("$ {}", command::shown(command));
+    command::run(command)
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let sums = command::stdout(Command::new("sha256sum").arg("--").arg(path))?;
+    Ok(sums.split_whitespace().next().unwrap_or_default().to_owned())
+}
