@@ -1,2 +1,7 @@
-//! CLI.
-fn main() {}
+//! The `ravelin` program; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    host::cli::main()
+}

@@ -1,0 +1,26 @@
+//! `ravelin image`: making and checking what a VM boots from.
+
+mod initramfs;
+
+use clap::Subcommand;
+
+use crate::failure::Result;
+use crate::interrupt;
+use crate::terminal::Terminal;
+
+/// Make and check the files that a VM boots from
+///
+/// `initramfs` makes the archive with PID 1, `verity` the disk with its hash tree; both can
+/// write the VM description. `verify` checks a disk. Outputs appear under their names only when
+/// they are complete: an interrupted or failed command leaves the old file, or none.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    Initramfs(initramfs::Initramfs),
+}
+
+pub(crate) fn run(image: Image, terminal: &Terminal) -> Result {
+    interrupt::end_on_signals()?;
+    match image {
+        Image::Initramfs(arguments) => initramfs::run(&arguments, terminal),
+    }
+}

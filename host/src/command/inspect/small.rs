@@ -1,0 +1,174 @@
+//! Texts, executables and kernels.
+
+use image_builder::initramfs::check_static_executable;
+use protocol::config;
+use protocol::load_order::{self, LoadOrder};
+use serde::Serialize;
+
+use super::{Content, Findings, Input, printable, quote};
+use crate::bzimage;
+use crate::failure::{Failure, Result};
+use crate::terminal::Text;
+use crate::vm::{Vm, VmFile};
+
+/// Largest text that is read.
+const TEXT_MAX: usize = 1 << 20;
+/// Largest executable that is looked into.
+const EXECUTABLE_MAX: usize = 64 << 20;
+
+/// A `vm.toml`.
+#[derive(Debug, Serialize)]
+pub(super) struct VmDescription {
+    cmdline: Option<String>,
+    kernel: Option<String>,
+    initrd: Option<String>,
+    firmware: Option<String>,
+    vcpus: u16,
+    cpu: String,
+    memory_mib: u64,
+    disks: Vec<Disk>,
+    policy: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Disk {
+    file: String,
+    serial: String,
+    read_only: bool,
+}
+
+/// A `ravelin.toml`.
+#[derive(Debug, Serialize)]
+pub(super) struct Configuration {
+    text: String,
+}
+
+/// An ELF file.
+#[derive(Debug, Serialize)]
+pub(super) struct Executable {
+    #[serde(rename = "static")]
+    is_static: bool,
+    #[serde(skip)]
+    why_not: Option<String>,
+}
+
+/// A bzImage.
+#[derive(Debug, Serialize)]
+pub(super) struct Kernel {
+    version: Option<String>,
+}
+
+/// One of the text formats, or an error that says what the file could have
+/// been.
+pub(super) fn text(input: &Input, findings: &mut Findings) -> Result<Content> {
+    let unknown = |why: &str| {
+        Failure::new(format!("{}: {why}", input.path.display()))
+            .help("`ravelin inspect --help` lists what it knows")
+    };
+    let bytes = input.read_at(0, TEXT_MAX + 1)?;
+    if bytes.is_empty() {
+        return Err(unknown("is empty"));
+    }
+    let text = match String::from_utf8(bytes) {
+        Ok(text) if text.len() <= TEXT_MAX => text,
+        _ => return Err(unknown("is no file that Ravelin knows")),
+    };
+    if text.starts_with(load_order::HEADER) {
+        return match LoadOrder::parse(&text) {
+            Ok(order) => Ok(Content::LoadOrder(order.into())),
+            Err(error) => Err(unknown(&format!("is a load order, but {error}"))),
+        };
+    }
+    let document = toml_edit::Document::parse(text.as_str());
+    let has = |key: &str| document.as_ref().is_ok_and(|document| document.get(key).is_some());
+    if has("format") {
+        return Ok(Content::Vm(VmDescription::new(VmFile::parse(input.path, &text)?.vm())));
+    }
+    let known = config::KEYS.iter().filter_map(|key| key.name.split('.').next());
+    if document.is_ok() && known.into_iter().any(has) {
+        if let Err(error) = config::check_file(text.as_bytes()) {
+            findings.error(&error);
+        }
+        return Ok(Content::Configuration(Configuration { text }));
+    }
+    Err(unknown("is no file that Ravelin knows"))
+}
+
+impl VmDescription {
+    fn new(vm: &Vm) -> Self {
+        let path = |path: &Option<std::path::PathBuf>| {
+            path.as_ref().map(|path| printable(&path.to_string_lossy()))
+        };
+        Self {
+            cmdline: vm.cmdline.as_ref().map(ToString::to_string),
+            kernel: path(&vm.kernel),
+            initrd: path(&vm.initrd),
+            firmware: path(&vm.firmware),
+            vcpus: vm.vcpus.count(),
+            cpu: vm.cpu.name().to_owned(),
+            memory_mib: vm.memory.mib(),
+            disks: vm
+                .disks
+                .iter()
+                .map(|disk| Disk {
+                    file: printable(&disk.file.to_string_lossy()),
+                    serial: disk.serial.as_str().to_owned(),
+                    read_only: disk.read_only,
+                })
+                .collect(),
+            policy: vm.sev.policy.to_string(),
+        }
+    }
+
+    pub(super) fn describe(&self, text: &mut Text) {
+        let missing = || "not set".to_owned();
+        text.heading("measured at launch")
+            .field("firmware", self.firmware.clone().unwrap_or_else(missing))
+            .field("kernel", self.kernel.clone().unwrap_or_else(missing))
+            .field("initrd", self.initrd.clone().unwrap_or_else(missing))
+            .field("vCPUs", format!("{} of type {}", self.vcpus, self.cpu))
+            // One word a line, for people; the file has the exact string.
+            .field(
+                "command line",
+                self.cmdline.as_ref().map_or_else(missing, |line| line.replace(' ', "\n")),
+            );
+        text.heading("not measured").field("memory", format!("{} MiB", self.memory_mib));
+        for Disk { file, serial, read_only } in &self.disks {
+            let how = if *read_only { "read-only" } else { "writable" };
+            text.field("disk", format!("{file}, serial {serial}, {how}"));
+        }
+        text.heading("in the attestation report").field("policy", &self.policy);
+    }
+}
+
+impl Configuration {
+    pub(super) fn describe(&self, text: &mut Text) {
+        text.line("");
+        quote(text, &self.text);
+    }
+}
+
+impl Executable {
+    pub(super) fn read(input: &Input) -> Result<Self> {
+        let bytes = input.read_at(0, EXECUTABLE_MAX)?;
+        let why_not = check_static_executable(&bytes).err().map(|error| error.to_string());
+        Ok(Self { is_static: why_not.is_none(), why_not })
+    }
+
+    pub(super) fn describe(&self, text: &mut Text) {
+        match &self.why_not {
+            None => text.field("as PID 1", "possible: static, for x86-64"),
+            Some(why) => text.field("as PID 1", format!("not possible: {}", printable(why))),
+        };
+    }
+}
+
+impl Kernel {
+    pub(super) fn read(head: &[u8]) -> Self {
+        Self { version: bzimage::version(head).as_deref().map(printable) }
+    }
+
+    pub(super) fn describe(&self, text: &mut Text) {
+        text.field("version", self.version.as_deref().unwrap_or("unknown"));
+    }
+}

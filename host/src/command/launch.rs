@@ -1,0 +1,282 @@
+//! `ravelin launch`.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use protocol::units::decimal;
+use serde::Serialize;
+use signal_hook::consts::SIGINT;
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Remedy, Result};
+use crate::qemu::{
+    Command, Ended, PlatformError, Protection, Request, RunError, SnpHost, USUAL_CBITPOS,
+    cbitpos_of_this_cpu, run as run_qemu,
+};
+use crate::terminal::{Terminal, Text};
+use crate::vm::VmFile;
+
+const EXAMPLES: &str = "\
+Examples:
+  ravelin launch                          # vm.toml here, on an SEV-SNP host
+  ravelin launch --vm web/vm.toml --simulate
+  ravelin launch --print                  # only show the QEMU command
+  ravelin launch --simulate --timeout 5m --console-log boot.log
+  ravelin launch -- -m 4G                 # more arguments for QEMU, at your own risk
+
+The VM description (vm.toml):
+  format = 1                      # of this file
+  firmware = \"OVMF.fd\"            # measured; AmdSev build of OVMF with SEV hashes
+  kernel = \"vmlinuz\"              # measured
+  initrd = \"initramfs.cpio.zst\"   # measured
+  cmdline = \"console=ttyS0 …\"     # measured, exactly as written; 2047 bytes at most
+  vcpus = 1                       # measured
+  cpu = \"EPYC-v4\"                 # measured: one of QEMU's models
+  memory = \"2G\"
+  [[disks]]                       # virtio disks, raw images
+  file = \"root.img\"
+  serial = \"ravelin-root\"         # the guest finds it as serial:ravelin-root
+  read_only = true                # the default
+  [network]                       # without this table the VM has no network
+  ssh_port = 2222                 # 127.0.0.1:2222 leads to the guest's port 22
+  forward = [{ host_port = 8080, guest_port = 80 }]
+                                  # also: protocol = \"udp\", host_address = \"0.0.0.0\"
+  [sev]
+  policy = 0x30000                # in the attestation report
+  cbitpos = 51                    # asked of the processor where it is absent
+Paths start at the directory of the file. Unknown keys are errors.
+
+JSON (\"kind\": \"launch\", with --print only): \"protection\" (\"sev-snp\" or \"none\"), \"program\",
+\"arguments\" (a list), \"shell\" (the same, quoted for a POSIX shell).";
+
+/// Start the VM that vm.toml describes
+///
+/// Runs QEMU with the VM's serial console on this terminal, and waits for it to end. Ctrl-C
+/// stops the VM. On an SEV-SNP host the VM is a real SNP guest whose firmware, kernel,
+/// initramfs, command line and vCPUs are measured by the secure processor.
+///
+/// Elsewhere --simulate runs the same kernel, initramfs and disks in QEMU's processor
+/// emulation, for development: nothing is protected or attested then, and it is slow.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Launch {
+    /// The VM description
+    #[arg(long, value_name = "FILE", default_value = "vm.toml")]
+    vm: PathBuf,
+    /// Show the QEMU command instead of running it
+    ///
+    /// The command is quoted for a POSIX shell and works as it stands. It needs neither the
+    /// files nor an SEV-SNP host.
+    #[arg(long)]
+    print: bool,
+    /// Emulate the processor: no SNP hardware needed, NOTHING is protected or attested
+    ///
+    /// Uses QEMU's TCG with its default firmware; `firmware`, `cpu` and `sev` of the VM
+    /// description are not used.
+    #[arg(long)]
+    simulate: bool,
+    /// Stop the VM after this time (such as 90s, 5m or 1h) and exit with 124
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Write a copy of the serial console to this file
+    #[arg(long, value_name = "FILE")]
+    console_log: Option<PathBuf>,
+    /// The QEMU program, by name or path
+    #[arg(long, value_name = "PROGRAM", default_value = "qemu-system-x86_64")]
+    qemu: OsString,
+    /// More arguments for QEMU, after `--`
+    ///
+    /// They are added at the end and not checked; they can undo what the rest sets up.
+    #[arg(last = true, value_name = "QEMU_ARGUMENT")]
+    extra: Vec<OsString>,
+}
+
+#[derive(Serialize)]
+struct Printed {
+    protection: &'static str,
+    program: String,
+    arguments: Vec<String>,
+    shell: String,
+}
+
+pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
+    if terminal.json() && !arguments.print {
+        let failure = Failure::usage("a running VM's console is no JSON document");
+        return Err(failure.help("use --json together with --print, or leave it out"));
+    }
+    let file = VmFile::read(&arguments.vm).remedy(
+        "`ravelin image initramfs --vm FILE` and `ravelin image verity --vm FILE` write a VM \
+         description; `ravelin launch --help` shows its keys; --vm names another one",
+    )?;
+    let protection = protection(arguments, &file, terminal)?;
+    let request = Request {
+        program: &arguments.qemu,
+        protection,
+        console_log: arguments.console_log.as_deref(),
+        extra: &arguments.extra,
+    };
+    let command = Command::new(&file, &request)?;
+    if arguments.print {
+        return print(&command, protection, terminal);
+    }
+    for (setting, path, written) in Command::files(&file, protection)? {
+        check(&file, setting, &path, written)?;
+    }
+    if file.vm().sev.policy.allows_debug() {
+        terminal.warning("the policy lets the host debug the VM, that is read all its memory");
+    }
+    if protection == Protection::Simulated {
+        terminal.warning(
+            "SIMULATION: the processor is emulated. Nothing is protected and nothing is \
+             attested;\n         whoever controls this machine can read and change \
+             everything in the VM.",
+        );
+    }
+    if let Some(port) = file.vm().network.as_ref().and_then(|network| network.ssh_port) {
+        terminal.note(&format!("ssh -p {port} USER@127.0.0.1 once it is up; Ctrl-C stops the VM"));
+    }
+    terminal.detail(&one_line(&command)?);
+    let ended = run_qemu(&command, arguments.timeout).map_err(|error| match error {
+        RunError::Start { .. } => Failure::from(error).help(
+            "install QEMU (Debian: apt install qemu-system-x86), or name its program with --qemu",
+        ),
+        RunError::Watch(_) => error.into(),
+    })?;
+    match ended {
+        Ended::Itself(status) if status.success() => Ok(Exit::Success),
+        Ended::Itself(status) => Err(Failure::new(format!("QEMU ended with {status}"))
+            .help("its own message is above; `ravelin launch --print` shows the command")),
+        Ended::TimedOut => {
+            terminal.warning("the VM was stopped because its --timeout ran out");
+            Ok(Exit::TimedOut)
+        }
+        Ended::Signalled(SIGINT) => Ok(Exit::Interrupted),
+        Ended::Signalled(_) => Ok(Exit::Terminated),
+    }
+}
+
+fn protection(arguments: &Launch, file: &VmFile, terminal: &Terminal) -> Result<Protection> {
+    let configured = file.vm().sev.cbitpos;
+    if arguments.simulate {
+        return Ok(Protection::Simulated);
+    }
+    if arguments.print {
+        let cbitpos = configured.or_else(cbitpos_of_this_cpu).unwrap_or_else(|| {
+            terminal.note(&format!(
+                "this processor has no SEV; cbitpos={USUAL_CBITPOS}, as on every EPYC so far, is \
+                 printed (sev.cbitpos in the VM description sets it)"
+            ));
+            USUAL_CBITPOS
+        });
+        return Ok(Protection::SevSnp { cbitpos });
+    }
+    let host = SnpHost::detect(configured).map_err(|error| {
+        let help = match &error {
+            PlatformError::Device { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                "give your user access to it (usually: membership of the group kvm, and a udev \
+                 rule for /dev/sev), or try the VM without protection: --simulate"
+            }
+            PlatformError::Device { .. } | PlatformError::SnpOff { .. } | PlatformError::NoCbit => {
+                "an AMD EPYC 7003 or later with SEV-SNP enabled in its set-up and a host kernel \
+                 that supports it (6.11 or later) are needed; to try the VM without protection: \
+                 --simulate"
+            }
+        };
+        Failure::from(error).help(help)
+    })?;
+    Ok(Protection::SevSnp { cbitpos: host.cbitpos })
+}
+
+/// Whether QEMU will be able to open a file.
+fn check(file: &VmFile, setting: &str, path: &std::path::Path, written: bool) -> Result<()> {
+    let shown = path.display();
+    let opened = OpenOptions::new().read(true).write(written).open(path);
+    let help = format!("correct `{setting}` in {}", file.path().display());
+    match opened.and_then(|opened| opened.metadata()) {
+        Err(error) => Err(Failure::new(format!("the {setting} {shown}: {error}")).help(help)),
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Failure::new(format!("the {setting} {shown} is a directory")).help(help))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn print(command: &Command, protection: Protection, terminal: &Terminal) -> Result {
+    if terminal.json() {
+        let printed = Printed {
+            protection: match protection {
+                Protection::SevSnp { .. } => "sev-snp",
+                Protection::Simulated => "none",
+            },
+            program: command.program.to_string_lossy().into_owned(),
+            arguments: command.arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect(),
+            shell: one_line(command)?,
+        };
+        terminal.result("launch", &printed, &Text::new())?;
+        return Ok(Exit::Success);
+    }
+    // One option a line, its value beside it.
+    let mut text = quote(&command.program)?;
+    let mut after_option = false;
+    for argument in &command.arguments {
+        let option = argument.as_bytes().starts_with(b"-");
+        text.extend_from_slice(if after_option && !option { b" " } else { b" \\\n  " });
+        text.extend_from_slice(&quote(argument)?);
+        after_option = option;
+    }
+    text.push(b'\n');
+    terminal.output(&text)?;
+    Ok(Exit::Success)
+}
+
+fn one_line(command: &Command) -> Result<String> {
+    let mut words = Vec::new();
+    for word in std::iter::once(&command.program).chain(&command.arguments) {
+        words.push(String::from_utf8_lossy(&quote(word)?).into_owned());
+    }
+    Ok(words.join(" "))
+}
+
+fn quote(word: &OsString) -> Result<Vec<u8>> {
+    Ok(shlex::bytes::try_quote(word.as_bytes())?.into_owned())
+}
+
+/// A time such as `90s`, `5m` or `1h`, of at least a second.
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || "write a whole number with its unit, such as 90s, 5m or 1h".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: u32 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return Err(wrong()),
+    };
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    let number: u32 = decimal(number).map_err(|_reason| wrong())?;
+    match number.checked_mul(seconds) {
+        Some(seconds @ 1..) => Ok(Duration::from_secs(seconds.into())),
+        _ => Err("from 1s to 4294967295s".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let seconds = |text| duration(text).ok().map(|duration| duration.as_secs());
+        assert_eq!(seconds("90s"), Some(90));
+        assert_eq!(seconds("5m"), Some(300));
+        assert_eq!(seconds("1h"), Some(3600));
+        for bad in ["", "5", "0s", "-1s", "1d", "1.5s", "9999999h", "s", "ä"] {
+            assert_eq!(seconds(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The QEMU command of a VM: a pure function from the description to a program
+//! and its arguments, so that what is printed is what is run.
+//!
+//! The same devices in both modes: what a simulation boots differs from the
+//! real VM in processor, firmware and protection only. There is no virtio-rng
+//! device: entropy that the host brings is not wanted.
+
+mod option;
+mod platform;
+mod run;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::vm::{Network, VmError, VmFile};
+
+pub use option::Options;
+pub use platform::{PlatformError, SnpHost, cbitpos_of_this_cpu};
+pub use run::{Ended, RunError, run};
+
+/// Where the page-table encryption bit is on every EPYC so far, for a command
+/// that is printed on another machine.
+pub const USUAL_CBITPOS: u8 = 51;
+
+/// How the VM is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// By SEV-SNP.
+    SevSnp {
+        /// The page-table bit that marks encrypted memory.
+        cbitpos: u8,
+    },
+    /// Not at all: QEMU's own processor emulation, its default firmware.
+    Simulated,
+}
+
+/// What the description leaves open.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The emulator.
+    pub program: &'a OsStr,
+    /// How the VM is protected.
+    pub protection: Protection,
+    /// A file that gets a copy of the serial console.
+    pub console_log: Option<&'a Path>,
+    /// Arguments that the user adds, after all others.
+    pub extra: &'a [OsString],
+}
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+impl Command {
+    /// The QEMU command that runs `file`.
+    ///
+    /// # Errors
+    /// If the description lacks a setting that the VM needs.
+    pub fn new(file: &VmFile, request: &Request) -> Result<Self, VmError> {
+        let vm = file.vm();
+        let mut line = Line::default();
+        line.flag("-no-user-config").flag("-nodefaults").flag("-nographic").flag("-no-reboot");
+        let memory = format!("{}M", vm.memory.mib());
+        let machine = Options::new("q35");
+        match request.protection {
+            Protection::SevSnp { cbitpos } => {
+                let machine = machine
+                    .set("accel", "kvm")
+                    .set("vmport", "off")
+                    .set("confidential-guest-support", "sev0")
+                    .set("memory-backend", "ram0");
+                line.option("-machine", machine)
+                    .option("-cpu", vm.cpu.name())
+                    .option("-smp", vm.vcpus.count().to_string())
+                    .option("-m", &memory)
+                    .option(
+                        "-object",
+                        Options::new("memory-backend-memfd")
+                            .set("id", "ram0")
+                            .set("size", &memory)
+                            .set("share", "true")
+                            .set("prealloc", "false"),
+                    )
+                    .option(
+                        "-object",
+                        Options::new("sev-snp-guest")
+                            .set("id", "sev0")
+                            .set("policy", vm.sev.policy.to_string())
+                            .set("cbitpos", cbitpos.to_string())
+                            .set("reduced-phys-bits", "1")
+                            .set("kernel-hashes", "on"),
+                    )
+                    .option("-bios", file.firmware()?);
+            }
+            Protection::Simulated => {
+                line.option("-machine", machine.set("accel", "tcg").set("vmport", "off"))
+                    .option("-cpu", "max")
+                    .option("-smp", vm.vcpus.count().to_string())
+                    .option("-m", &memory);
+            }
+        }
+        line.option("-kernel", file.kernel()?)
+            .option("-initrd", file.initrd()?)
+            .option("-append", file.cmdline()?.as_str());
+        for (index, disk) in vm.disks.iter().enumerate() {
+            let node = format!("disk{index}");
+            let read_only = if disk.read_only { "on" } else { "off" };
+            line.option(
+                "-blockdev",
+                Options::new("driver=raw")
+                    .set("node-name", &node)
+                    .set("read-only", read_only)
+                    .set("file.driver", "file")
+                    .set("file.filename", file.resolve(&disk.file)),
+            )
+            .option(
+                "-device",
+                Options::new("virtio-blk-pci")
+                    .set("drive", &node)
+                    .set("serial", disk.serial.as_str())
+                    .set("disable-legacy", "on")
+                    .set("iommu_platform", "true"),
+            );
+        }
+        if let Some(network) = &vm.network {
+            line.option("-netdev", user_network(network)).option(
+                "-device",
+                Options::new("virtio-net-pci")
+                    .set("netdev", "net0")
+                    .set("disable-legacy", "on")
+                    .set("iommu_platform", "true")
+                    .set("romfile", ""),
+            );
+        }
+        let mut console = Options::new("stdio").set("id", "console").set("signal", "on");
+        if let Some(log) = request.console_log {
+            console = console.set("logfile", log);
+        }
+        line.option("-chardev", console)
+            .option("-serial", "chardev:console")
+            .option("-monitor", "none");
+        line.0.extend(request.extra.iter().cloned());
+        Ok(Self { program: request.program.to_owned(), arguments: line.0 })
+    }
+
+    /// The files that QEMU will open for `file`: the name of the setting, the
+    /// path, whether it is written to.
+    ///
+    /// # Errors
+    /// If the description lacks a setting that the VM needs.
+    pub fn files(
+        file: &VmFile,
+        protection: Protection,
+    ) -> Result<Vec<(&'static str, PathBuf, bool)>, VmError> {
+        let mut files = Vec::new();
+        if let Protection::SevSnp { .. } = protection {
+            files.push(("firmware", file.firmware()?, false));
+        }
+        files.push(("kernel", file.kernel()?, false));
+        files.push(("initrd", file.initrd()?, false));
+        for disk in &file.vm().disks {
+            files.push(("disk", file.resolve(&disk.file), !disk.read_only));
+        }
+        Ok(files)
+    }
+}
+
+fn user_network(network: &Network) -> Options {
+    let mut options = Options::new("user").set("id", "net0");
+    if let Some(port) = network.ssh_port {
+        options = options.set("hostfwd", format!("tcp:127.0.0.1:{port}-:22"));
+    }
+    for forward in &network.forward {
+        let (protocol, address) = (forward.protocol.name(), forward.host_address);
+        let (from, to) = (forward.host_port, forward.guest_port);
+        options = options.set("hostfwd", format!("{protocol}:{address}:{from}-:{to}"));
+    }
+    options
+}
+
+#[derive(Default)]
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn flag(&mut self, flag: &str) -> &mut Self {
+        self.0.push(flag.into());
+        self
+    }
+
+    fn option(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+        self.0.push(name.into());
+        self.0.push(value.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,352 @@
+//! Writing a `vm.toml`: a new one from a commented template, an existing one
+//! in place. Whatever the owner wrote stays as it is, comments, order and
+//! spelling included; only the values that an image command makes are changed.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use image_builder::output::Output;
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, value};
+
+use super::file::{directory_of, text};
+use super::{Cmdline, CmdlineError, Serial, VmError, VmFile};
+
+/// What a new file begins with.
+const TEMPLATE: &str = r#"# One Ravelin VM: written by `ravelin image`, read by `ravelin launch`.
+# Paths start at the directory of this file.
+format = 1
+
+# Measured at launch, together with the bytes of the files `firmware` (an OVMF
+# with SEV hashes; a simulation does without), `kernel` and `initrd`:
+vcpus = 1
+cpu = "EPYC-v4"
+
+# Not measured:
+memory = "2G"
+
+[network]
+# 127.0.0.1:2222 leads to the guest's SSH server.
+ssh_port = 2222
+
+[sev]
+# In every attestation report: SMT allowed, debugging by the host not.
+policy = 0x30000
+"#;
+
+/// The order of the values in a new file.
+const ORDER: [&str; 8] =
+    ["format", "vcpus", "cpu", "firmware", "kernel", "initrd", "cmdline", "memory"];
+
+/// A `vm.toml` that is being made or updated.
+#[derive(Debug)]
+pub struct VmEditor {
+    path: PathBuf,
+    document: DocumentMut,
+    new: bool,
+}
+
+impl VmEditor {
+    /// Opens the description at `path`, or begins a new one where there is no
+    /// such file.
+    ///
+    /// # Errors
+    /// If there is a file and it is not a valid description.
+    pub fn open(path: &Path) -> Result<Self, VmError> {
+        let (text, new) = match text(path) {
+            Ok(text) => (text, false),
+            Err(VmError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                (TEMPLATE.to_owned(), true)
+            }
+            Err(error) => return Err(error),
+        };
+        VmFile::parse(path, &text)?;
+        let document = text.parse::<DocumentMut>().map_err(|error| VmError::Syntax {
+            path: path.to_owned(),
+            line: 1,
+            column: 1,
+            message: error.message().to_owned(),
+        })?;
+        Ok(Self { path: path.to_owned(), document, new })
+    }
+
+    /// Whether there was no such file.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// Sets `firmware`.
+    ///
+    /// # Errors
+    /// If TOML cannot hold the name.
+    pub fn set_firmware(&mut self, file: &Path) -> Result<(), VmError> {
+        self.set_path("firmware", file)
+    }
+
+    /// Sets `kernel`.
+    ///
+    /// # Errors
+    /// If TOML cannot hold the name.
+    pub fn set_kernel(&mut self, file: &Path) -> Result<(), VmError> {
+        self.set_path("kernel", file)
+    }
+
+    /// Sets `initrd`.
+    ///
+    /// # Errors
+    /// If TOML cannot hold the name.
+    pub fn set_initrd(&mut self, file: &Path) -> Result<(), VmError> {
+        self.set_path("initrd", file)
+    }
+
+    /// The command line that the VM will have with an image whose settings are
+    /// `settings` (`ravelin.…=…` words).
+    ///
+    /// # Errors
+    /// If the kernel would not take it whole, or PID 1 not at all.
+    pub fn set_image(&mut self, settings: &str) -> Result<Cmdline, CmdlineError> {
+        let current = self.document.get("cmdline").and_then(Item::as_str);
+        let current = current.map(|line| Cmdline::try_from(line.to_owned())).transpose()?;
+        let cmdline = Cmdline::with_image(current.as_ref(), settings)?;
+        self.set_value("cmdline", cmdline.as_str());
+        Ok(cmdline)
+    }
+
+    /// Adds a read-only disk, in place of the one with the same serial.
+    ///
+    /// # Errors
+    /// If TOML cannot hold the name, or if `disks` is not a list of tables.
+    pub fn set_disk(&mut self, file: &Path, serial: &Serial) -> Result<(), VmError> {
+        let file = self.path_text(file)?;
+        let shape = VmError::Shape {
+            path: self.path.clone(),
+            key: "disks",
+            expected: "a list of tables ([[disks]])",
+        };
+        let disks = self.document.entry("disks");
+        let disks = disks.or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+        let is_it = |table: &dyn TableLike| {
+            table.get("serial").and_then(Item::as_str) == Some(serial.as_str())
+        };
+        match disks {
+            Item::ArrayOfTables(tables) => {
+                if let Some(table) = tables.iter_mut().find(|table| is_it(*table)) {
+                    put(table, "file", &file);
+                } else {
+                    let mut table = Table::new();
+                    table.insert("file", value(file));
+                    table.insert("serial", value(serial.as_str()));
+                    table.insert("read_only", value(true));
+                    tables.push(table);
+                }
+            }
+            Item::Value(toml_edit::Value::Array(tables)) => {
+                let found = tables
+                    .iter_mut()
+                    .filter_map(toml_edit::Value::as_inline_table_mut)
+                    .find(|table| is_it(*table));
+                if let Some(table) = found {
+                    put(table, "file", &file);
+                } else {
+                    let mut table = InlineTable::new();
+                    table.insert("file", file.into());
+                    table.insert("serial", serial.as_str().into());
+                    table.insert("read_only", true.into());
+                    tables.push(table);
+                }
+            }
+            Item::None | Item::Value(_) | Item::Table(_) => return Err(shape),
+        }
+        Ok(())
+    }
+
+    /// The new text, checked as it will be when it is read.
+    ///
+    /// # Errors
+    /// If it is not a valid description.
+    pub fn finish(mut self) -> Result<(String, VmFile), VmError> {
+        if self.new {
+            let rank = |key: &str| ORDER.iter().position(|name| *name == key);
+            self.document.as_table_mut().sort_values_by(|a, _, b, _| {
+                rank(a.get()).unwrap_or(usize::MAX).cmp(&rank(b.get()).unwrap_or(usize::MAX))
+            });
+        }
+        let text = self.document.to_string();
+        let file = VmFile::parse(&self.path, &text)?;
+        Ok((text, file))
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// If it is not a valid description or cannot be written.
+    pub fn write(self) -> Result<VmFile, VmError> {
+        let path = self.path.clone();
+        let (text, file) = self.finish()?;
+        let output = Output::create(&path)?;
+        output
+            .file()
+            .write_all(text.as_bytes())
+            .map_err(|source| VmError::Content { path, source })?;
+        output.commit()?;
+        Ok(file)
+    }
+
+    fn set_path(&mut self, key: &str, file: &Path) -> Result<(), VmError> {
+        let file = self.path_text(file)?;
+        self.set_value(key, &file);
+        Ok(())
+    }
+
+    fn set_value(&mut self, key: &str, new: &str) {
+        put(self.document.as_table_mut(), key, new);
+    }
+
+    /// How the file is named in the description: relative where it is below
+    /// the description's directory, absolute elsewhere.
+    fn path_text(&self, file: &Path) -> Result<String, VmError> {
+        let read = |source| VmError::Read { path: file.to_owned(), source };
+        let canonical = |directory: PathBuf| directory.canonicalize().unwrap_or(directory);
+        let base = canonical(directory_of(&self.path).map_err(read)?);
+        let absolute =
+            canonical(directory_of(file).map_err(read)?).join(file.file_name().unwrap_or_default());
+        let shown = absolute.strip_prefix(&base).unwrap_or(&absolute);
+        match shown.to_str() {
+            Some(text) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+            _ => Err(VmError::PathText { path: file.to_owned() }),
+        }
+    }
+}
+
+/// Sets a value and keeps the comments around it and its key.
+fn put(table: &mut dyn TableLike, key: &str, new: &str) {
+    let mut item = value(new);
+    match table.get_mut(key) {
+        Some(slot) => {
+            if let (Some(old), Some(new)) = (slot.as_value(), item.as_value_mut()) {
+                *new.decor_mut() = old.decor().clone();
+            }
+            *slot = item;
+        }
+        None => {
+            table.insert(key, item);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: &str = "ravelin.root.mode=verity ravelin.verity.salt=-";
+
+    fn serial(text: &str) -> Serial {
+        Serial::try_from(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_new_file_round_trips() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        let mut editor = VmEditor::open(&path).unwrap();
+        assert!(editor.is_new());
+        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root")).unwrap();
+        editor.set_image(SETTINGS).unwrap();
+        editor.set_initrd(&directory.path().join("sub/initramfs.cpio")).unwrap();
+        editor.set_kernel(Path::new("/boot/vmlinuz")).unwrap();
+        let written = editor.write().unwrap();
+
+        let text = std::fs::read_to_string(&path).unwrap();
+        let keys: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "format",
+                "vcpus",
+                "cpu",
+                "kernel",
+                "initrd",
+                "cmdline",
+                "memory",
+                "ssh_port",
+                "policy",
+                "file",
+                "serial",
+                "read_only"
+            ]
+        );
+        assert!(text.contains("initrd = \"sub/initramfs.cpio\"\n"), "{text}");
+        assert!(text.contains("kernel = \"/boot/vmlinuz\"\n"), "{text}");
+        assert!(text.contains("\n[[disks]]\nfile = \"root.img\"\n"), "{text}");
+        let read = VmFile::read(&path).unwrap();
+        assert_eq!(read.vm(), written.vm());
+        assert_eq!(read.resolve(&read.vm().disks[0].file), directory.path().join("root.img"));
+
+        // The same again changes nothing.
+        let mut editor = VmEditor::open(&path).unwrap();
+        assert!(!editor.is_new());
+        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root")).unwrap();
+        editor.set_image(SETTINGS).unwrap();
+        assert_eq!(editor.finish().unwrap().0, text);
+    }
+
+    #[test]
+    fn what_the_owner_wrote_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        let old = "# mine\nmemory   = \"512M\" # small\nformat=1\n\n# the kernel\nkernel = 'k' # old\n\
+                   cmdline = \"quiet ravelin.verity.salt=aa\"\n\n[sev]\npolicy = 0x3_0000 # hex\n\n\
+                   [[disks]]\n# that one\nfile = \"a\" # first\nserial = \"x\"\nread_only = false\n";
+        std::fs::write(&path, old).unwrap();
+        let mut editor = VmEditor::open(&path).unwrap();
+        editor.set_kernel(&directory.path().join("new")).unwrap();
+        editor.set_image(SETTINGS).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("x")).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("y")).unwrap();
+        let (text, _) = editor.finish().unwrap();
+        let expected = old
+            .replace("'k' # old", "\"new\" # old")
+            .replace("\"a\" # first", "\"c\" # first")
+            .replace("quiet ravelin.verity.salt=aa", &format!("quiet {SETTINGS}"))
+            + "\n[[disks]]\nfile = \"b\"\nserial = \"y\"\nread_only = true\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn inline_disks_are_updated_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        std::fs::write(&path, "format = 1\ndisks = [{ file = \"a\", serial = \"x\" }]\n").unwrap();
+        let mut editor = VmEditor::open(&path).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("x")).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("y")).unwrap();
+        let (_, file) = editor.finish().unwrap();
+        let files: Vec<_> = file.vm().disks.iter().map(|disk| disk.file.clone()).collect();
+        assert_eq!(files, [Path::new("b"), Path::new("c")]);
+    }
+
+    #[test]
+    fn a_file_elsewhere_is_named_absolutely() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path().canonicalize().unwrap();
+        std::fs::create_dir(base.join("vms")).unwrap();
+        let editor = VmEditor::open(&base.join("vms/vm.toml")).unwrap();
+        let text = editor.path_text(&base.join("vms/../root.img")).unwrap();
+        assert_eq!(Path::new(&text), base.join("root.img"));
+        let bad = editor.path_text(&base.join("vms/a\nb"));
+        assert!(matches!(bad, Err(VmError::PathText { .. })));
+    }
+
+    #[test]
+    fn a_broken_file_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        std::fs::write(&path, "format = 1\nkernal = \"k\"\n").unwrap();
+        assert!(matches!(VmEditor::open(&path), Err(VmError::Syntax { line: 2, .. })));
+    }
+}

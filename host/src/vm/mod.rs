@@ -1,0 +1,153 @@
+//! `vm.toml`, the description of one VM: what is measured at launch (firmware,
+//! kernel, initramfs, command line, vCPUs) and what is not (memory, disks,
+//! network).
+//!
+//! Written and updated by the image commands, read by `launch`; whatever
+//! computes a launch measurement reads the same file, so that what is launched
+//! and what is expected cannot drift. The file is the owner's, but it is read
+//! strictly all the same: an unknown key, a doubled serial or a command line
+//! that the kernel would cut is an error that names the line.
+
+mod cmdline;
+mod edit;
+mod error;
+mod file;
+mod value;
+
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use cmdline::{BASE, Cmdline, CmdlineError, IMAGE_KEYS};
+pub use edit::VmEditor;
+pub use error::VmError;
+pub use file::VmFile;
+pub use value::{CpuModel, MemoryMib, Policy, Serial, ValueError, Vcpus};
+
+/// The version of the format that this program reads and writes.
+pub const FORMAT: i64 = 1;
+
+/// The content of a `vm.toml`. Paths are as written: relative ones start at the
+/// directory of the file ([`VmFile::resolve`]).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Vm {
+    /// Version of this format; checked before anything else is read.
+    pub format: i64,
+    /// The firmware: an OVMF with SEV hashes (AmdSev). Measured. Needed for
+    /// everything but a simulation.
+    pub firmware: Option<PathBuf>,
+    /// The kernel (bzImage). Measured.
+    pub kernel: Option<PathBuf>,
+    /// The initramfs. Measured.
+    pub initrd: Option<PathBuf>,
+    /// The kernel command line, exactly as the kernel gets it. Measured.
+    pub cmdline: Option<Cmdline>,
+    /// Number of virtual processors; each has its page in the measurement.
+    #[serde(default)]
+    pub vcpus: Vcpus,
+    /// QEMU's name of the processor model; its signature is measured.
+    #[serde(default)]
+    pub cpu: CpuModel,
+    /// Guest memory. Not measured.
+    #[serde(default)]
+    pub memory: MemoryMib,
+    /// Disks in the order in which the VM gets them.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    /// The network card; without this table the VM has none.
+    pub network: Option<Network>,
+    /// What the secure processor is told at launch.
+    #[serde(default)]
+    pub sev: Sev,
+}
+
+/// One virtio disk.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Disk {
+    /// The raw image.
+    pub file: PathBuf,
+    /// The virtio serial by which the guest finds it (`serial:NAME`).
+    pub serial: Serial,
+    /// Whether the VM may write to the image.
+    #[serde(default = "read_only")]
+    pub read_only: bool,
+}
+
+fn read_only() -> bool {
+    true
+}
+
+/// QEMU's user network: the guest reaches out, and what is forwarded reaches
+/// the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Network {
+    /// This port on 127.0.0.1 leads to the guest's port 22.
+    pub ssh_port: Option<NonZeroU16>,
+    /// Further forwarded ports.
+    #[serde(default)]
+    pub forward: Vec<Forward>,
+}
+
+/// One forwarded port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Forward {
+    /// `tcp` or `udp`.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// The address that is listened on.
+    #[serde(default = "loopback")]
+    pub host_address: Ipv4Addr,
+    /// The port that is listened on.
+    pub host_port: NonZeroU16,
+    /// The guest's port.
+    pub guest_port: NonZeroU16,
+}
+
+fn loopback() -> Ipv4Addr {
+    Ipv4Addr::LOCALHOST
+}
+
+/// What is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// The name as QEMU and this file write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        }
+    }
+}
+
+/// What the secure processor is told at launch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Sev {
+    /// The guest policy: in every report, not in the measurement.
+    #[serde(default)]
+    pub policy: Policy,
+    /// The page-table bit that marks encrypted memory. Asked of the processor
+    /// where it is absent; 51 on every EPYC so far.
+    pub cbitpos: Option<u8>,
+}
