@@ -1,0 +1,3 @@
+//! The owner's side of SEV-SNP attestation.
+
+#![forbid(unsafe_code)]
