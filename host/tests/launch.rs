@@ -217,6 +217,26 @@ fn errors_of_the_description_name_file_line_and_key() {
     assert!(json["help"].as_str().unwrap().contains("ravelin image"), "{json}");
 }
 
+/// What PID 1 would say in the VM is said before it starts, as a warning.
+#[test]
+fn a_configuration_that_pid_1_refuses_is_a_warning() {
+    let directory = vm(VM);
+    let init = common::static_executable();
+    fs::write(directory.path().join("init"), init).unwrap();
+    let image = ["image", "initramfs", "--init", "init", "-o", "initramfs.cpio"];
+    run(directory.path(), &image).ok();
+    let launch = ["launch", "--simulate", "--qemu", "/bin/true"];
+    let stderr = run(directory.path(), &launch).ok().stderr;
+    assert!(stderr.contains("PID 1 will refuse to boot: key 'root.mode' is missing"), "{stderr}");
+
+    let plain =
+        "insecure = true\nroot = { mode = \"plain\", device = \"serial:x\", fstype = \"ext4\" }";
+    fs::write(directory.path().join("c.toml"), plain).unwrap();
+    run(directory.path(), &[&image[..], &["--config", "c.toml"]].concat()).ok();
+    let stderr = run(directory.path(), &launch).ok().stderr;
+    assert!(!stderr.contains("PID 1 will refuse"), "{stderr}");
+}
+
 #[test]
 fn a_running_vm_has_no_json() {
     let directory = vm(VM);

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use protocol::cmdline::CommandLine;
+use protocol::config;
 use protocol::units::decimal;
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
 
+use crate::command::inspect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::qemu::{
@@ -126,6 +129,9 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
     for (setting, path, written) in Command::files(&file, protection)? {
         check(&file, setting, &path, written)?;
     }
+    if let Some(refusal) = refusal(&file) {
+        terminal.warning(&format!("PID 1 will refuse to boot: {refusal}"));
+    }
     if file.vm().sev.policy.allows_debug() {
         terminal.warning("the policy lets the host debug the VM, that is read all its memory");
     }
@@ -205,6 +211,18 @@ fn check(file: &VmFile, setting: &str, path: &std::path::Path, written: bool) ->
         }
         Ok(_) => Ok(()),
     }
+}
+
+/// Why PID 1 would refuse what the initramfs and the command line say. Only a
+/// warning: PID 1 decides, and the initramfs may be one of another project.
+fn refusal(file: &VmFile) -> Option<String> {
+    let configuration = inspect::configuration(&file.initrd().ok()?)?;
+    let cmdline = CommandLine::parse(file.cmdline().ok()?.as_str().as_bytes());
+    let refused = match cmdline {
+        Ok(cmdline) => config::parse(configuration.as_deref(), &cmdline).err()?.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Some(refused)
 }
 
 fn print(command: &Command, protection: Protection, terminal: &Terminal) -> Result {

@@ -189,6 +189,16 @@ impl Initramfs {
         }
     }
 
+    /// Whether the kernel finds an `/init` in it.
+    pub(super) fn has_pid_1(&self) -> bool {
+        self.files.contains(layout::INIT.trim_start_matches('/'))
+    }
+
+    /// `/etc/ravelin.toml`.
+    pub(super) fn into_configuration(self) -> Option<Vec<u8>> {
+        self.configuration.map(String::into_bytes)
+    }
+
     /// For people.
     pub(super) fn describe(&self, text: &mut Text) {
         text.field("archives", self.archives);

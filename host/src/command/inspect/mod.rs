@@ -136,6 +136,14 @@ pub(crate) fn run(arguments: &Inspect, terminal: &Terminal) -> Result {
     Ok(if report.findings.0.is_empty() { Exit::Success } else { Exit::CheckFailed })
 }
 
+/// The measured configuration in the initramfs at `path`: `None` if that is no
+/// undamaged initramfs with a PID 1, and `Some(None)` if it has none.
+pub(crate) fn configuration(path: &Path) -> Option<Option<Vec<u8>>> {
+    let mut damage = Findings::default();
+    let initramfs = initramfs::Initramfs::read(File::open(path).ok()?, &mut damage);
+    initramfs.has_pid_1().then(|| initramfs.into_configuration())
+}
+
 fn content(input: &Input, findings: &mut Findings) -> Result<Content> {
     let head = input.head()?;
     let at = |offset: usize, magic: &[u8]| {
