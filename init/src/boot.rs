@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use protocol::config::{Config, OnFailure};
 
-use crate::failure::{Failure, Step};
+use crate::codes::Code;
+use crate::failure::{self, Failure, Step};
 use crate::platform::{Level, Platform};
 use crate::steps::root::OpenRoot;
 use crate::steps::{configuration, disks, handover, identity, modules, mounts, root, writable};
@@ -50,14 +51,7 @@ pub fn boot(platform: &impl Platform) {
     let mut progress = Progress::new();
     let Err(failure) = run(platform, &mut progress);
     let failure = name_corruption(platform, &progress, failure);
-    refuse(
-        platform,
-        progress.step,
-        failure.code(),
-        &failure.causes(),
-        failure.hint(),
-        progress.on_failure,
-    );
+    refuse(platform, progress.step, failure.code(), &failure.causes(), progress.on_failure);
 }
 
 /// The list. Each step logs one line when it is done.
@@ -135,20 +129,10 @@ fn name_corruption(platform: &impl Platform, progress: &Progress, failure: Failu
 
 /// The failure block, then the end. The step is where it happened, the code
 /// what happened.
-pub fn refuse(
-    platform: &impl Platform,
-    step: Step,
-    code: &str,
-    causes: &[String],
-    hint: &str,
-    how: OnFailure,
-) {
-    platform.log(Level::Error, &format!("ravelin: FAILED step={} code={code}", step.as_str()));
-    for cause in causes {
-        platform.log(Level::Error, &format!("ravelin:   cause: {cause}"));
+fn refuse(platform: &impl Platform, step: Step, code: &Code, causes: &[String], how: OnFailure) {
+    for line in failure::block(step, code, causes, how) {
+        platform.log(Level::Error, &line);
     }
-    platform.log(Level::Error, &format!("ravelin:   hint: {hint}"));
-    platform.log(Level::Error, &format!("ravelin:   then: {how}"));
     platform.stop(how);
 }
 

@@ -89,8 +89,8 @@ fn the_good_path() {
     // Read-only, without believing a journal.
     let calls = fake.calls.borrow();
     let position = |start: &str| calls.iter().position(|call| call.starts_with(start)).unwrap();
-    assert!(calls.contains(&"mount /dev/dm-0 /sysroot ext4 ro,nodev,noload".to_owned()));
-    assert!(position("mount /dev/dm-0") < position("program /sbin/init"));
+    assert!(calls.contains(&"mount /dev/mapper/root /sysroot ext4 ro,nodev,noload".to_owned()));
+    assert!(position("mount /dev/mapper/root") < position("program /sbin/init"));
     assert!(position("program /sbin/init") < position("mount ravelin /sysroot/etc overlay"));
     assert!(position("entropy") < position("create /sysroot/etc/ssh/ssh_host_ed25519_key 600"));
     assert!(position("replace ") < position("move /dev"));
@@ -139,6 +139,17 @@ fn an_ecdsa_key_is_made_where_configured() {
     assert!(public.starts_with("ecdsa-sha2-nistp256 "), "{public}");
 }
 
+#[test]
+fn host_keys_behind_a_link_are_no_way_out() {
+    for path in ["/sysroot/etc", "/sysroot/etc/ssh"] {
+        let fake = machine();
+        fake.add_file("/etc/ravelin.toml", "writable.mode = 'root'\nmachine_id = 'keep'");
+        fake.remove(path);
+        fake.add(path, Node::Symlink);
+        assert_eq!(outcome(&fake), "not-a-directory");
+    }
+}
+
 /// For every call k: if it fails, the boot ends, and after k nothing is
 /// mounted, opened, made or handed over. The exceptions are named.
 #[test]
@@ -179,7 +190,7 @@ fn corruption_is_named() {
     let mount = {
         boot(&fake);
         let calls = fake.calls.take();
-        calls.iter().position(|call| call.starts_with("mount /dev/dm-0")).unwrap()
+        calls.iter().position(|call| call.starts_with("mount /dev/mapper/root")).unwrap()
     };
     let fake = machine();
     fake.fail_at.set(Some(mount));

@@ -1,15 +1,16 @@
-//! Everything that can go wrong, each with a code and a hint.
+//! Everything that can go wrong, each with a [code](crate::codes).
 //!
-//! The code is what tests and operators match on; it never changes its
-//! meaning. Messages may quote what a host wrote (device names, serials), always
+//! Messages may quote what a host wrote (device names, serials), always
 //! escaped; they never contain a secret, because the host reads the console.
 
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use protocol::config::ConfigError;
+use protocol::config::{ConfigError, OnFailure};
 use protocol::load_order::LoadOrderError;
+
+use crate::codes::{self, Code};
 
 /// The steps of the boot, by the name that the console shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,8 +155,8 @@ pub enum Failure {
         /// What it is.
         why: &'static str,
     },
-    /// A directory that should become writable is not there, or is none.
-    #[error("{} is to become writable, but the root has {what} there", path.display())]
+    /// There is no directory where the root has to have one.
+    #[error("{} has to be a directory of the root, but there is {what}", path.display())]
     NotADirectory {
         /// The directory.
         path: PathBuf,
@@ -187,93 +188,38 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The code that names this failure on the console.
+    /// The code that names this failure on the console, with its hint.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub const fn code(&self) -> &'static Code {
         match self {
-            Failure::Mount { .. } => "mount",
-            Failure::Path { .. } => "path",
+            Failure::Mount { .. } => &codes::MOUNT,
+            Failure::Path { .. } => &codes::PATH,
             Failure::Configuration(error) => configuration_code(error),
-            Failure::LoadOrder(_) => "load-order",
-            Failure::OtherKernel { .. } => "other-kernel",
-            Failure::Module { .. } => "module",
-            Failure::DiskMissing { .. } => "disk-missing",
-            Failure::DiskAmbiguous { .. } => "disk-ambiguous",
-            Failure::DiskTooSmall { .. } => "disk-too-small",
-            Failure::VerityTable(_) => "verity-table",
-            Failure::VeritySetup(_) => "verity-setup",
-            Failure::VerityMismatch(_) => "verity-mismatch",
-            Failure::InitMissing { .. } => "init-missing",
-            Failure::InitNotExecutable { .. } => "init-not-executable",
-            Failure::NotADirectory { .. } => "not-a-directory",
-            Failure::EntropyDeadline { .. } => "entropy-deadline",
-            Failure::HostKey { .. } => "host-key",
-            Failure::HandOver { .. } => "hand-over",
-        }
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Failure::Mount { .. } => {
-                "check that the kernel has this file system, built in or in the modules archive"
-            }
-            Failure::Path { .. } => "the initramfs or the root lacks what PID 1 expects here",
-            Failure::Configuration(_) => {
-                "correct /etc/ravelin.toml in the initramfs or the ravelin.* words of the kernel \
-                 command line, and measure again"
-            }
-            Failure::LoadOrder(_) => {
-                "build the modules archive again with `ravelin image initramfs`"
-            }
-            Failure::OtherKernel { .. } => {
-                "build the modules archive from /lib/modules of the kernel that is booted"
-            }
-            Failure::Module { .. } => {
-                "the module does not fit this kernel, or its signature is required and missing"
-            }
-            Failure::DiskMissing { .. } => {
-                "attach the disk to the VM, or correct the selector; `ravelin inspect` shows an \
-                 image's partitions"
-            }
-            Failure::DiskAmbiguous { .. } => {
-                "attach the disk once; serials and labels must be unique"
-            }
-            Failure::DiskTooSmall { .. } => {
-                "the disk was cut short, swapped for another, or belongs to another command line"
-            }
-            Failure::VerityTable(_) => "take the ravelin.verity.* words from the image's sidecar",
-            Failure::VeritySetup(_) => {
-                "check that the kernel has dm-verity and the hash, built in or as modules"
-            }
-            Failure::VerityMismatch(_) => {
-                "the disk was changed, or is not the image of this root hash; `ravelin image \
-                 verify` names the first bad block"
-            }
-            Failure::InitMissing { .. } | Failure::InitNotExecutable { .. } => {
-                "set ravelin.root.init to the init of this root"
-            }
-            Failure::NotADirectory { .. } => {
-                "make it a directory in the image, or take it out of writable.directories"
-            }
-            Failure::EntropyDeadline { .. } => {
-                "use a CPU with RDRAND (random.trust_cpu=on), or raise deadline.entropy"
-            }
-            Failure::HostKey { .. } => "report this; it should not happen",
-            Failure::HandOver { .. } => {
-                "check that the real init runs on this kernel (interpreter, architecture)"
-            }
+            Failure::LoadOrder(_) => &codes::LOAD_ORDER,
+            Failure::OtherKernel { .. } => &codes::OTHER_KERNEL,
+            Failure::Module { .. } => &codes::MODULE,
+            Failure::DiskMissing { .. } => &codes::DISK_MISSING,
+            Failure::DiskAmbiguous { .. } => &codes::DISK_AMBIGUOUS,
+            Failure::DiskTooSmall { .. } => &codes::DISK_TOO_SMALL,
+            Failure::VerityTable(_) => &codes::VERITY_TABLE,
+            Failure::VeritySetup(_) => &codes::VERITY_SETUP,
+            Failure::VerityMismatch(_) => &codes::VERITY_MISMATCH,
+            Failure::InitMissing { .. } => &codes::INIT_MISSING,
+            Failure::InitNotExecutable { .. } => &codes::INIT_NOT_EXECUTABLE,
+            Failure::NotADirectory { .. } => &codes::NOT_A_DIRECTORY,
+            Failure::EntropyDeadline { .. } => &codes::ENTROPY_DEADLINE,
+            Failure::HostKey { .. } => &codes::HOST_KEY,
+            Failure::HandOver { .. } => &codes::HAND_OVER,
         }
     }
 
     /// The chain of causes, outermost first, each on one line.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
-        let mut lines = vec![one_line(self)];
+        let mut lines = vec![one_line(&self.to_string())];
         let mut cause = self.source();
         while let Some(error) = cause {
-            lines.push(one_line(error));
+            lines.push(one_line(&error.to_string()));
             cause = error.source();
         }
         lines
@@ -286,25 +232,36 @@ pub fn path(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::E
     move |source| Failure::Path { action, path, source }
 }
 
-const fn configuration_code(error: &ConfigError) -> &'static str {
+const fn configuration_code(error: &ConfigError) -> &'static Code {
     match error {
-        ConfigError::UnknownKey { .. } => "configuration-unknown-key",
-        ConfigError::RepeatedKey { .. } => "configuration-repeated-key",
-        ConfigError::MissingKey { .. } => "configuration-missing-key",
-        ConfigError::InvalidValue { .. } | ConfigError::WrongType { .. } => {
-            "configuration-invalid-value"
+        ConfigError::UnknownKey { .. } => &codes::CONFIGURATION_UNKNOWN_KEY,
+        ConfigError::RepeatedKey { .. } => &codes::CONFIGURATION_REPEATED_KEY,
+        ConfigError::MissingKey { .. } => &codes::CONFIGURATION_MISSING_KEY,
+        ConfigError::NotInThisMode { .. } | ConfigError::Conflict(_) => {
+            &codes::CONFIGURATION_CONFLICT
         }
-        ConfigError::NotInThisMode { .. } | ConfigError::Conflict(_) => "configuration-conflict",
-        ConfigError::TooLarge => "configuration-too-large",
-        ConfigError::Syntax { .. } => "configuration-syntax",
-        ConfigError::Cmdline(_) => "configuration-command-line",
-        _ => "configuration",
+        ConfigError::TooLarge => &codes::CONFIGURATION_TOO_LARGE,
+        ConfigError::Syntax { .. } => &codes::CONFIGURATION_SYNTAX,
+        ConfigError::Cmdline(_) => &codes::CONFIGURATION_COMMAND_LINE,
+        ConfigError::InvalidValue { .. } | ConfigError::WrongType { .. } => {
+            &codes::CONFIGURATION_INVALID_VALUE
+        }
     }
 }
 
-/// Control characters would let a quoted name forge console lines.
-fn one_line(error: &dyn Error) -> String {
-    error.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+/// The lines that the console shows of a failure.
+#[must_use]
+pub fn block(step: Step, code: &Code, causes: &[String], how: OnFailure) -> Vec<String> {
+    let mut lines = vec![format!("ravelin: FAILED step={} code={}", step.as_str(), code.name)];
+    lines.extend(causes.iter().map(|cause| format!("ravelin:   cause: {cause}")));
+    lines.push(format!("ravelin:   hint: {}", code.hint));
+    lines.push(format!("ravelin:   then: {how}"));
+    lines
+}
+
+/// One console line: control characters would let a quoted name forge others.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -322,6 +279,6 @@ mod tests {
         assert_eq!(causes.len(), 3);
         assert!(causes.iter().all(|line| !line.contains('\n')), "{causes:?}");
         assert!(causes[2].contains("os error 5"));
-        assert_eq!(failure.code(), "verity-mismatch");
+        assert_eq!(failure.code().name, "verity-mismatch");
     }
 }

@@ -257,7 +257,7 @@ impl Platform for Fake {
 
     fn create_verity(&self, name: &str, uuid: &str, target: &VerityTarget) -> io::Result<PathBuf> {
         self.call(format!("verity {name} {uuid} {} {}", target.sectors, target.params))?;
-        Ok(PathBuf::from("/dev/dm-0"))
+        Ok(PathBuf::from(format!("/dev/mapper/{name}")))
     }
 
     fn replace_verity(&self, name: &str, target: &VerityTarget) -> io::Result<()> {

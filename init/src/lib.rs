@@ -11,11 +11,12 @@
 //! - [`steps`] has a module for each;
 //! - [`platform`] is all that the steps may do to the machine; its real
 //!   implementation is `linux`, the tests bring a recording one;
-//! - [`failure`] names everything that can go wrong.
+//! - [`failure`] names everything that can go wrong, [`codes`] says what to do.
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that cuts wrongly fails"))]
 
 pub mod boot;
+pub mod codes;
 pub mod failure;
 mod linux;
 pub mod platform;

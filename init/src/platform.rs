@@ -17,9 +17,7 @@ use crate::failure::Step;
 pub enum Level {
     /// A step that was done; not shown with `quiet`.
     Info,
-    /// Something the owner should know of; shown with `quiet` as well.
-    Warning,
-    /// Part of a failure block.
+    /// What the owner has to see, with `quiet` as well.
     Error,
 }
 

@@ -17,7 +17,10 @@ pub(super) fn create(name: &str, uuid: &str, target: &VerityTarget) -> io::Resul
     let id = DevId::Name(name);
     dm.table_load(&id, &[table_line(target)], read_only).map_err(in_one_line)?;
     dm.device_suspend(&id, DmOptions::default()).map_err(in_one_line)?;
-    Ok(PathBuf::from(format!("/dev/dm-{}", device.device().minor)))
+    // The name that tools show; udev, which would make it, is not there yet.
+    let node = PathBuf::from(format!("/dev/mapper/{name}"));
+    std::os::unix::fs::symlink(format!("../dm-{}", device.device().minor), &node)?;
+    Ok(node)
 }
 
 pub(super) fn replace(name: &str, target: &VerityTarget) -> io::Result<()> {

@@ -24,7 +24,6 @@ pub(super) fn line(kmsg: &OnceCell<File>, level: Level, line: &str) {
     let line = line.get(..end).unwrap_or(line);
     let number = match level {
         Level::Info => 6,
-        Level::Warning => 4,
         Level::Error => 3,
     };
     let written = kmsg

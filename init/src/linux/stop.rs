@@ -7,7 +7,8 @@ use protocol::config::OnFailure;
 use rustix::system::RebootCommand;
 
 use super::log;
-use crate::failure::Step;
+use crate::codes;
+use crate::failure::{self, Step};
 use crate::platform::Level;
 
 /// Where the boot is, for a panic: the step's and the action's number.
@@ -40,11 +41,9 @@ pub(super) fn on_panic() {
         let how = ACTIONS.get(usize::from(ACTION.load(Ordering::Relaxed))).copied();
         let how = how.unwrap_or(OnFailure::PowerOff);
         let kmsg = std::cell::OnceCell::new();
-        let say = |line: &str| log::line(&kmsg, Level::Error, line);
-        say(&format!("ravelin: FAILED step={} code=panic", step.as_str()));
-        say(&format!("ravelin:   cause: {}", cause(info)));
-        say("ravelin:   hint: this is a bug in PID 1; please report it with this block");
-        say(&format!("ravelin:   then: {how}"));
+        for line in failure::block(*step, &codes::PANIC, &[cause(info)], how) {
+            log::line(&kmsg, Level::Error, &line);
+        }
         stop(how);
     }));
 }
@@ -52,7 +51,7 @@ pub(super) fn on_panic() {
 fn cause(info: &PanicHookInfo<'_>) -> String {
     let what = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map_or(String::new(), |place| format!(" at {place}"));
-    format!("{what}{place}").chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    failure::one_line(&format!("{what}{place}"))
 }
 
 /// Stops the machine. If the kernel refuses, PID 1 ends, which is a kernel

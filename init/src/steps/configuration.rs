@@ -39,7 +39,7 @@ pub fn read(platform: &impl Platform, progress: &mut Progress) -> Result<Config,
     if config.root.protection == Protection::InsecurePlain {
         log(
             platform,
-            Level::Warning,
+            Level::Error,
             "INSECURE: root.mode=plain: the root is not protected; the host can read and change it",
         );
     }

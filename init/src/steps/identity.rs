@@ -53,8 +53,16 @@ fn fresh_machine_id(platform: &impl Platform, config: &Config) -> Result<&'stati
 
 fn host_keys(platform: &impl Platform, config: &Config) -> Result<String, Failure> {
     let directory = in_root("etc/ssh");
-    if kind(platform, &directory)? != Some(Kind::Directory) {
-        return Ok("not needed (no /etc/ssh)".to_owned());
+    // Through a link, the image's own keys would stay in view.
+    for path in [&in_root("etc"), &directory] {
+        match kind(platform, path)? {
+            Some(Kind::Directory) => {}
+            None => return Ok("not needed (no /etc/ssh)".to_owned()),
+            Some(_) => {
+                let what = "something else";
+                return Err(Failure::NotADirectory { path: path.clone(), what });
+            }
+        }
     }
     let old: Vec<String> = platform
         .list(&directory)
@@ -76,7 +84,7 @@ fn host_keys(platform: &impl Platform, config: &Config) -> Result<String, Failur
         made.push(host_key(platform, &directory, *kind)?);
     }
     for line in made {
-        log(platform, Level::Warning, &format!("ssh host key {line}"));
+        log(platform, Level::Info, &format!("ssh host key {line}"));
     }
     Ok(format!("made ({} of the image masked)", old.len()))
 }

@@ -7,9 +7,9 @@ use crate::cmdline::CmdlineError;
 /// Largest `/etc/ravelin.toml` that is read, in bytes.
 pub const FILE_MAX: usize = 64 << 10;
 
-/// Why a configuration was refused.
+/// Why a configuration was refused. Exhaustive, because PID 1 has a code for
+/// each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ConfigError {
     /// The file is longer than [`FILE_MAX`].
     #[error("the configuration file is longer than {FILE_MAX} bytes")]

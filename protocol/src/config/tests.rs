@@ -303,3 +303,16 @@ fn mutations_never_panic() {
         let _ = on_failure_of_refused(Some(&bytes), &line);
     }
 }
+
+/// `RAVELIN_BLESS=1` writes the table into the page.
+#[test]
+fn the_page_has_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (head, _) = page.split_once("| key |").unwrap();
+    let fresh = format!("{head}{}", keys::markdown());
+    if std::env::var_os("RAVELIN_BLESS").is_some() {
+        std::fs::write(path, &fresh).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), fresh, "run with RAVELIN_BLESS=1");
+}

@@ -1,0 +1,116 @@
+//! The codes of PID 1's failures: name, meaning, and what to do.
+//!
+//! A code never changes its meaning; tests and operators match on it. The page
+//! `docs/boot-failures.md` is made from this table.
+
+/// One code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The word after `code=` on the console.
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident = $name:literal: $meaning:literal => $hint:literal;)+) => {
+        $(
+            #[doc = $meaning]
+            pub const $constant: Code = Code { name: $name, meaning: $meaning, hint: $hint };
+        )+
+        /// All codes.
+        pub const ALL: &[&Code] = &[$(&$constant),+];
+    };
+}
+
+codes! {
+    MOUNT = "mount": "A file system could not be mounted."
+        => "check that the kernel has this file system, built in or in the modules archive";
+    PATH = "path": "A system call on a file or directory failed."
+        => "the initramfs or the root lacks what PID 1 expects here";
+    CONFIGURATION_UNKNOWN_KEY = "configuration-unknown-key": "A key is not one of docs/configuration.md."
+        => "correct /etc/ravelin.toml in the initramfs or the ravelin.* words of the kernel command line, and measure again";
+    CONFIGURATION_REPEATED_KEY = "configuration-repeated-key": "A key is given twice, in one place or in both."
+        => "give it once, in /etc/ravelin.toml or on the kernel command line, and measure again";
+    CONFIGURATION_MISSING_KEY = "configuration-missing-key": "A key without a default is not given."
+        => "take the ravelin.* words from the image's sidecar";
+    CONFIGURATION_INVALID_VALUE = "configuration-invalid-value": "A value is not one that its key allows."
+        => "correct /etc/ravelin.toml in the initramfs or the ravelin.* words of the kernel command line, and measure again";
+    CONFIGURATION_CONFLICT = "configuration-conflict": "Two settings contradict each other."
+        => "remove one of the two, and measure again";
+    CONFIGURATION_TOO_LARGE = "configuration-too-large": "/etc/ravelin.toml is longer than 64 KiB."
+        => "build the configuration archive again with `ravelin image initramfs --config`";
+    CONFIGURATION_SYNTAX = "configuration-syntax": "/etc/ravelin.toml is not TOML."
+        => "check it with `ravelin inspect`, correct it, and measure again";
+    CONFIGURATION_COMMAND_LINE = "configuration-command-line": "The kernel command line cannot be split into words and settings."
+        => "write each setting as ravelin.KEY=VALUE without quotation marks";
+    LOAD_ORDER = "load-order": "The module load order in the initramfs is refused."
+        => "build the modules archive again with `ravelin image initramfs`";
+    OTHER_KERNEL = "other-kernel": "The modules are for another kernel than the one that runs."
+        => "build the modules archive from /lib/modules of the kernel that is booted";
+    MODULE = "module": "The kernel refused a module that is required."
+        => "the module does not fit this kernel, or its signature is required and missing";
+    DISK_MISSING = "disk-missing": "A disk did not appear before the deadline."
+        => "attach the disk to the VM, or correct the selector; `ravelin inspect` shows an image's partitions";
+    DISK_AMBIGUOUS = "disk-ambiguous": "A selector fits more than one device."
+        => "attach the disk once; serials and labels must be unique";
+    DISK_TOO_SMALL = "disk-too-small": "A disk is smaller than the measured settings imply."
+        => "the disk was cut short, swapped for another, or belongs to another command line";
+    VERITY_TABLE = "verity-table": "The dm-verity settings make no table."
+        => "take the ravelin.verity.* words from the image's sidecar";
+    VERITY_SETUP = "verity-setup": "The kernel refused the dm-verity device."
+        => "check that the kernel has dm-verity and the hash, built in or as modules";
+    VERITY_MISMATCH = "verity-mismatch": "A block that PID 1 met does not match the root hash."
+        => "the disk was changed, or is not the image of this root hash; `ravelin image verify` names the first bad block";
+    INIT_MISSING = "init-missing": "The real init is not in the root."
+        => "set ravelin.root.init to the init of this root";
+    INIT_NOT_EXECUTABLE = "init-not-executable": "The real init is no executable file."
+        => "set ravelin.root.init to the init of this root";
+    NOT_A_DIRECTORY = "not-a-directory": "The root has no directory where one is needed."
+        => "make it a directory in the image, or take it out of writable.directories";
+    ENTROPY_DEADLINE = "entropy-deadline": "The kernel's random generator was not ready before the deadline."
+        => "use a CPU with RDRAND (random.trust_cpu=on), or raise deadline.entropy";
+    HOST_KEY = "host-key": "An SSH host key could not be made."
+        => "this is a bug in PID 1; please report it with this block";
+    HAND_OVER = "hand-over": "The switch to the real root or the start of the real init failed."
+        => "check that the real init runs on this kernel (interpreter, architecture)";
+    PANIC = "panic": "PID 1 itself failed in a way that should not be possible."
+        => "this is a bug in PID 1; please report it with this block";
+}
+
+/// The table as Markdown, for the documentation.
+#[must_use]
+pub fn markdown() -> String {
+    let mut page = String::from("| code | meaning | what to do |\n|---|---|---|\n");
+    for code in ALL {
+        page.push_str(&format!("| `{}` | {} | {} |\n", code.name, code.meaning, code.hint));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for (index, code) in ALL.iter().enumerate() {
+            assert!(ALL[index + 1..].iter().all(|other| other.name != code.name), "{}", code.name);
+        }
+    }
+
+    /// `RAVELIN_BLESS=1` writes the table into the page.
+    #[test]
+    fn the_page_has_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/boot-failures.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (head, _) = page.split_once("| code |").unwrap();
+        let fresh = format!("{head}{}", markdown());
+        if std::env::var_os("RAVELIN_BLESS").is_some() {
+            std::fs::write(path, &fresh).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), fresh, "run with RAVELIN_BLESS=1");
+    }
+}
