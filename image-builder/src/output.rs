@@ -348,6 +348,38 @@ mod tests {
         assert_eq!(names(directory.path()), ["image"], "no hidden name stays");
     }
 
+    /// Runs itself again, and kills that while it writes.
+    #[test]
+    fn a_killed_build_leaves_nothing() {
+        const TARGET: &str = "RAVELIN_TEST_KILLED_OUTPUT";
+        if let Some(target) = std::env::var_os(TARGET) {
+            let output = write(Path::new(&target), "half");
+            println!("written");
+            std::thread::sleep(std::time::Duration::from_secs(60));
+            drop(output);
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        if unnamed(&File::open(directory.path()).unwrap()).is_err_and(lacks_tmpfile) {
+            let reason = "the file system of the temporary directory has no O_TMPFILE";
+            let line = format!("SKIPPED a_killed_build_leaves_nothing: {reason}\n");
+            io::stderr().write_all(line.as_bytes()).unwrap();
+            return;
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "output::tests::a_killed_build_leaves_nothing", "--nocapture"])
+            .env(TARGET, directory.path().join("image"))
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = io::BufReader::new(child.stdout.take().unwrap());
+        let written = io::BufRead::lines(lines).any(|line| line.unwrap().contains("written"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(written, "the child wrote before it was killed");
+        assert!(names(directory.path()).is_empty());
+    }
+
     #[test]
     fn the_mode_is_that_of_any_new_file() {
         let directory = tempfile::tempdir().unwrap();

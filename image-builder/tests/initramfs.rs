@@ -14,7 +14,7 @@ use image_builder::initramfs::{
     check_static_executable, configuration, modules,
 };
 use image_builder::modules::{ModuleTree, Request};
-use initramfs_support::{Tree, executable, has_oracle, run, static_executable};
+use initramfs_support::{Random, Tree, executable, has_oracle, run, static_executable};
 
 const CPIO: (&str, &str) = ("cpio", "cpio");
 const BSDTAR: (&str, &str) = ("bsdtar", "libarchive-tools");
@@ -156,6 +156,46 @@ fn gnu_cpio_reads_the_concatenation() {
     let script = "{ cpio -it --quiet; cpio -it --quiet; cpio -it --quiet; } < image";
     let listed = run("sh", &["-c", script], directory.path(), b"");
     assert_eq!(sorted(&listed), PATHS);
+}
+
+/// Archives of many shapes: sizes around the padding, modes, deep and long
+/// names, links.
+#[test]
+fn generated_archives_are_unpacked_by_both_tools() {
+    if !has_oracle(&[CPIO, BSDTAR]) {
+        return;
+    }
+    let mut random = Random(5);
+    for _ in 0..24 {
+        let mut archive = Archive::new();
+        let mut files = Vec::new();
+        for n in 0..1 + random.below(12) {
+            let depth = random.below(4);
+            let directory: String =
+                (0..depth).map(|d| format!("d{d}-{}/", random.below(3))).collect();
+            let path = format!("{directory}{}{n}", "n".repeat(1 + random.below(200)));
+            // Readable by whoever unpacks.
+            let mode = 0o400 | u32::try_from(random.below(0o1000)).unwrap();
+            let content: Vec<u8> =
+                (0..random.below(1030)).map(|_| random.next().to_le_bytes()[0]).collect();
+            archive.file(&path, mode, content.clone()).unwrap();
+            archive.symlink(&format!("{path}.link"), &format!("to/{n}")).unwrap();
+            files.push((path, mode, content, format!("to/{n}")));
+        }
+        let image = archive.to_bytes();
+        for (tool, arguments) in [("cpio", &["-id", "--quiet"][..]), ("bsdtar", &["-xpf", "-"][..])]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            run(tool, arguments, directory.path(), &image);
+            for (path, mode, content, target) in &files {
+                let at = directory.path().join(path);
+                assert_eq!(fs::read(&at).unwrap(), *content, "{tool}: {path}");
+                assert_eq!(fs::metadata(&at).unwrap().mode(), 0o100_000 | mode, "{tool}: {path}");
+                let link = directory.path().join(format!("{path}.link"));
+                assert_eq!(fs::read_link(link).unwrap(), Path::new(target), "{tool}");
+            }
+        }
+    }
 }
 
 #[test]

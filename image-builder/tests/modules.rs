@@ -55,6 +55,10 @@ fn dependencies_come_in_earlier_waves_whatever_the_compression() {
     assert!(found.notes.is_empty() && found.built_in.is_empty());
     let [first, second] = requests;
     assert_eq!(closure(&verity(), &[second, first]).unwrap(), found);
+    let twice = ["a", "b"].map(|who| Request::optional("absent").wanted_by(who));
+    let [first, second] = twice.clone();
+    let found = closure(&verity(), &twice).unwrap();
+    assert_eq!(closure(&verity(), &[second, first]).unwrap(), found);
 }
 
 #[test]
@@ -280,12 +284,31 @@ fn the_kernel_of_a_system_is_found() {
         assert!(matches!(error, ModuleError::Version { .. }), "{error:?}");
         error.to_string()
     };
-    assert!(version(Some("6.1")).ends_with("has no modules of kernel 6.1; there are: 6.12.0-test"));
+    let text = version(Some("6.1"));
+    assert!(
+        text.ends_with("has no modules of kernel 6.1; there are those of: 6.12.0-test"),
+        "{text}"
+    );
     tree.file("../6.1/modules.builtin", b"");
-    assert!(version(None).ends_with("there are: 6.1, 6.12.0-test"));
+    assert!(version(None).ends_with("there are those of: 6.1, 6.12.0-test"));
     assert_eq!(ModuleTree::find(tree.system(), Some("6.1")).unwrap().kernel(), "6.1");
     let error = ModuleTree::find(&tree.path(), None).unwrap_err();
     assert!(matches!(error, ModuleError::NotATree { .. }), "{error:?}");
+}
+
+/// Debian 13 and later put modules into usr/lib; an unpacked package may have
+/// an empty lib/modules beside it.
+#[test]
+fn the_kernel_of_a_system_is_found_below_usr() {
+    let tree = Tree::new();
+    let system = tempfile::tempdir().unwrap();
+    let find = || ModuleTree::find(system.path(), None);
+    std::fs::create_dir_all(system.path().join("lib/modules")).unwrap();
+    let error = find().unwrap_err().to_string();
+    assert!(error.ends_with("there are those of: no kernel at all"), "{error}");
+    std::fs::create_dir_all(system.path().join("usr")).unwrap();
+    std::os::unix::fs::symlink(tree.system().join("lib"), system.path().join("usr/lib")).unwrap();
+    assert_eq!(find().unwrap().kernel(), KERNEL);
 }
 
 #[test]

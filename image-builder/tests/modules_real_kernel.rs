@@ -11,13 +11,13 @@ use std::process::Command;
 
 use image_builder::initramfs::{Compression, Level, assemble, base, configuration, modules};
 use image_builder::modules::{Closure, ModuleTree, Request, Set};
-use initramfs_support::{Random, has_oracle, static_executable};
+use initramfs_support::{Random, has_oracle, skipped, static_executable};
 use protocol::config::{FsType, VerityAlgorithm};
 
 fn kernel() -> Option<PathBuf> {
     let kernel = std::env::var_os("RAVELIN_TEST_KERNEL").map(PathBuf::from);
     if kernel.is_none() {
-        eprintln!("SKIPPED: RAVELIN_TEST_KERNEL is unset; `cargo xtask test` sets it");
+        skipped("RAVELIN_TEST_KERNEL is unset; `cargo xtask test` sets it");
     }
     kernel
 }
@@ -43,7 +43,7 @@ fn short(closure: &Closure) -> Vec<String> {
 fn the_closures_of_debians_cloud_kernel() {
     let Some(kernel) = kernel() else { return };
     if !ModuleTree::find(&kernel, None).unwrap().kernel().starts_with("6.12.") {
-        eprintln!("SKIPPED: the lists are those of Debian's 6.12");
+        skipped("the lists are those of Debian's 6.12");
         return;
     }
     let with = |fstype| {

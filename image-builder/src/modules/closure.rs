@@ -85,7 +85,8 @@ impl ModuleTree {
     /// depends on itself.
     pub fn closure(&self, requests: &[Request]) -> Result<Closure, ModuleError> {
         let mut search = Search::new(self);
-        for request in requests {
+        // Sorted: the order in which a user writes a list is not an input.
+        for request in requests.iter().collect::<BTreeSet<_>>() {
             search.request(request)?;
         }
         while let Some(module) = search.pending.pop_front() {

@@ -33,7 +33,7 @@ pub enum ModuleError {
     },
     /// There are several kernels and none was chosen, or the chosen one is not
     /// there.
-    #[error("{}: has no modules of {wanted}; there are: {}", .path.display(), .found.join(", "))]
+    #[error("{}: has no modules of {wanted}; there are those of: {}", .path.display(), list(.found))]
     Version {
         /// The `lib/modules` directory.
         path: PathBuf,
@@ -146,6 +146,10 @@ pub enum ModuleError {
     /// More modules than a load order holds, or a path that is not plain.
     #[error("the load order cannot be written")]
     LoadOrder(#[from] LoadOrderError),
+}
+
+fn list(kernels: &[String]) -> String {
+    if kernels.is_empty() { "no kernel at all".to_owned() } else { kernels.join(", ") }
 }
 
 /// What is known about a module's kernel option, as the end of a sentence.

@@ -7,7 +7,7 @@ use protocol::config::{Config, FsType, Protection, VerityAlgorithm, Writable};
 use thiserror::Error;
 
 /// One thing that must, or may, be there when PID 1 has loaded the modules.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Request {
     pub(super) what: What,
     pub(super) required: bool,
@@ -15,7 +15,7 @@ pub struct Request {
     pub(super) wanted_by: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
     /// A module.
     Module(String),

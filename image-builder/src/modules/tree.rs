@@ -88,22 +88,20 @@ impl ModuleTree {
     /// # Errors
     /// When there is none, or several to choose from.
     pub fn find(system: &Path, kernel: Option<&str>) -> Result<Self, ModuleError> {
-        let modules = ["lib/modules", "usr/lib/modules"]
-            .map(|path| system.join(path))
-            .into_iter()
-            .find(|path| path.is_dir())
-            .ok_or_else(|| ModuleError::NotATree {
-                path: system.to_owned(),
-                reason: "it has no lib/modules".to_owned(),
-            })?;
-        let mut found = Vec::new();
-        for entry in sorted(&modules)? {
-            if entry.path().join("modules.builtin").is_file()
-                && let Ok(name) = entry.file_name().into_string()
-            {
-                found.push(name);
+        let mut places = Vec::new();
+        for place in ["lib/modules", "usr/lib/modules"].map(|path| system.join(path)) {
+            if place.is_dir() {
+                places.push((kernels(&place)?, place));
             }
         }
+        // The first with a kernel in it; without any, the first, for the error.
+        let with_kernel = places.iter().position(|(found, _)| !found.is_empty());
+        let Some((found, modules)) = places.into_iter().nth(with_kernel.unwrap_or(0)) else {
+            return Err(ModuleError::NotATree {
+                path: system.to_owned(),
+                reason: "it has no lib/modules".to_owned(),
+            });
+        };
         match (kernel, found.as_slice()) {
             (Some(kernel), _) if found.iter().any(|name| name == kernel) => {
                 Self::open(&modules.join(kernel))
@@ -210,6 +208,17 @@ impl ModuleTree {
         }
         Ok(aliases)
     }
+}
+
+/// The kernels that have modules in a `lib/modules`.
+fn kernels(modules: &Path) -> Result<Vec<String>, ModuleError> {
+    let has_modules = |entry: &fs::DirEntry| entry.path().join("modules.builtin").is_file();
+    let entries = sorted(modules)?;
+    Ok(entries
+        .iter()
+        .filter(|entry| has_modules(entry))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect())
 }
 
 /// The content of one of the lists; `None` if there is none.

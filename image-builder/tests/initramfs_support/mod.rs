@@ -181,11 +181,17 @@ pub fn has_oracle(tools: &[(&str, &str)]) -> bool {
                 "{tool} is not installed; `apt-get install {package}` (or `cargo xtask setup`) \
                  installs it, RAVELIN_SKIP_ORACLE=1 skips this comparison"
             );
-            eprintln!("SKIPPED: {tool} is not installed and RAVELIN_SKIP_ORACLE=1");
+            skipped(&format!("{tool} is not installed and RAVELIN_SKIP_ORACLE=1"));
             return false;
         }
     }
     true
+}
+
+/// Says that a test checked nothing, past the capture of a test's output.
+pub fn skipped(reason: &str) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    std::io::stderr().write_all(format!("SKIPPED {name}: {reason}\n").as_bytes()).unwrap();
 }
 
 /// Runs a tool in a directory with `input` on its standard input; gives what it
