@@ -66,6 +66,14 @@ pub enum OutputError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The file has its name, but a power failure may still undo that.
+    #[error("{}: is in place, but its directory cannot be written to the disk", .path.display())]
+    SyncDirectory {
+        /// The path as given.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
 }
 
 /// A file that is being written, and that appears under its name on
@@ -126,7 +134,8 @@ impl Output {
     /// file had the name, in one step: a reader sees the old file or the new.
     ///
     /// # Errors
-    /// When a step fails; the old file is then still there.
+    /// When a step fails; unless it is the last
+    /// ([`OutputError::SyncDirectory`]), the old file is still there.
     pub fn commit(self) -> Result<(), OutputError> {
         commit_all([self])
     }
@@ -189,7 +198,8 @@ impl Drop for Output {
 /// leaves the first ones new; each file by itself is whole in any case.
 ///
 /// # Errors
-/// When a step fails. Unless it is [`OutputError::Publish`], no name changed.
+/// When a step fails. Unless it is [`OutputError::Publish`] or
+/// [`OutputError::SyncDirectory`], no name changed.
 pub fn commit_all(outputs: impl IntoIterator<Item = Output>) -> Result<(), OutputError> {
     let mut outputs: Vec<Output> = outputs.into_iter().collect();
     for output in &outputs {
@@ -201,10 +211,14 @@ pub fn commit_all(outputs: impl IntoIterator<Item = Output>) -> Result<(), Outpu
             .map_err(|e| OutputError::Publish { path: output.path.clone(), source: e.into() })?;
     }
     for output in &outputs {
-        output
-            .directory
-            .sync_all()
-            .map_err(|source| OutputError::Sync { path: output.path.clone(), source })?;
+        match rustix::fs::fsync(&output.directory) {
+            // A file system that cannot do this with directories (FUSE).
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(error) => {
+                let path = output.path.clone();
+                return Err(OutputError::SyncDirectory { path, source: error.into() });
+            }
+        }
     }
     Ok(())
 }

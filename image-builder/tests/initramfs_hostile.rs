@@ -76,6 +76,11 @@ fn each_rule_has_its_error() {
         ("hidden behind the content", change(FILE_AT + 116 + 6, b"x"), |e| {
             matches!(e, ReadError::Padding { .. })
         }),
+        (
+            "hidden behind a name",
+            change(FILE_AT - 1, b"x"),
+            |e| matches!(e, ReadError::Padding { place } if place.offset == FILE_AT as u64),
+        ),
         ("huge file", change(FILE_AT + 54, b"FFFFFFFF"), |e| {
             matches!(e, ReadError::Truncated { .. })
         }),

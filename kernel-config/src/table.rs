@@ -143,7 +143,7 @@ pub const OPTIONS: &[KernelOption] = &[
         "LIBCRC32C",
         "libcrc32c",
         Need::FileSystem,
-        "erofs, xfs and btrfs check metadata with it (part of CRC32 since Linux 6.15)",
+        "erofs, xfs and btrfs check metadata with it (later kernels: part of CRC32)",
     ),
     module(
         "CRYPTO_CRC32C",
@@ -168,19 +168,19 @@ pub const OPTIONS: &[KernelOption] = &[
         "CRYPTO_SHA256_SSSE3",
         "sha256_ssse3",
         Need::Speed,
-        "dm-verity hashes several times faster (part of CRYPTO_LIB_SHA256 since Linux 6.16)",
+        "dm-verity hashes several times faster (later kernels: part of CRYPTO_LIB_SHA256)",
     ),
     module(
         "CRYPTO_SHA512_SSSE3",
         "sha512_ssse3",
         Need::Speed,
-        "dm-verity hashes faster with sha512 (part of CRYPTO_LIB_SHA512 since Linux 6.17)",
+        "dm-verity hashes faster with sha512 (later kernels: part of CRYPTO_LIB_SHA512)",
     ),
     module(
         "CRYPTO_CRC32C_INTEL",
         "crc32c_intel",
         Need::Speed,
-        "file systems check metadata faster (part of CRC32 since Linux 6.14)",
+        "file systems check metadata faster (later kernels: part of CRC32)",
     ),
     // Never.
     module(

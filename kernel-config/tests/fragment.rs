@@ -40,7 +40,7 @@ fn the_test_kernel_meets_the_table() {
         let prefix = format!("CONFIG_{symbol}=");
         config.lines().find_map(|line| line.strip_prefix(&prefix))
     };
-    for option in kernel_config::options() {
+    for option in kernel_config::OPTIONS {
         let found = state(option.symbol);
         let good = match option.module {
             _ if option.need == kernel_config::Need::Never => found != Some("y"),

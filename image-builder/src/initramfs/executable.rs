@@ -73,16 +73,16 @@ pub fn check_static_executable(init: &[u8]) -> Result<(), InitError> {
                 return Err(InitError::NeedsLibraries);
             }
         }
-        if segment.p_type(e) == elf::PT_LOAD && segment.p_flags(e) & elf::PF_X != elf::PF_X {
-            continue;
-        }
         if segment.p_type(e) == elf::PT_LOAD {
-            let start = segment.p_vaddr(e);
-            let inside = header.e_entry(e).checked_sub(start);
-            entry_is_executable |= inside.is_some_and(|offset| offset < segment.p_filesz(e));
             segment
                 .data(e, init)
                 .map_err(|()| InitError::Damaged("a segment leads out of the file".to_owned()))?;
+            let inside = header
+                .e_entry(e)
+                .checked_sub(segment.p_vaddr(e))
+                .is_some_and(|offset| offset < segment.p_filesz(e));
+            let executable = segment.p_flags(e) & elf::PF_X == elf::PF_X;
+            entry_is_executable |= inside && executable;
         }
     }
     if header.e_entry(e) == 0 || !entry_is_executable {

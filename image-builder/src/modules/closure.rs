@@ -301,7 +301,7 @@ impl<'a> Search<'a> {
             .into_iter()
             .map(|(module, wanted_by)| Note::Skipped { module, wanted_by })
             .collect();
-        for option in kernel_config::options().filter(|option| option.need == Need::Never) {
+        for option in kernel_config::OPTIONS.iter().filter(|option| option.need == Need::Never) {
             if let Some(module) = option.module
                 && self.tree.is_built_in(module)
             {

@@ -43,6 +43,10 @@ pub(super) fn split(file_name: &str) -> Option<(&str, Kind)> {
 /// The content of the module at `path`, decompressed.
 pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, ModuleError> {
     let failed = |source| ModuleError::Io { path: path.to_owned(), source };
+    // Opening a named pipe would wait for ever.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
     let file = File::open(path).map_err(failed)?;
     let mut packed = Vec::new();
     bounded(file, &mut packed).map_err(failed)?;

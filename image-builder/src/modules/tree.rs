@@ -149,16 +149,10 @@ impl ModuleTree {
         let Some(files) = self.files.get(module) else { return Ok(None) };
         // As depmod does by default: what the administrator put into updates/
         // is preferred.
-        let updates = files.iter().filter(|file| file.path.starts_with("updates/"));
-        let others = files.iter().filter(|file| !file.path.starts_with("updates/"));
-        let mut candidates = updates.peekable();
-        let (first, second) = if candidates.peek().is_some() {
-            (candidates.next(), candidates.next())
-        } else {
-            let mut others = others;
-            (others.next(), others.next())
-        };
-        match (first, second) {
+        let is_update = |file: &Location| file.path.starts_with("updates/");
+        let updated = files.iter().any(is_update);
+        let mut candidates = files.iter().filter(|file| is_update(file) == updated);
+        match (candidates.next(), candidates.next()) {
             (Some(a), Some(b)) => Err(ModuleError::Ambiguous {
                 module: module.to_owned(),
                 paths: (a.file.clone(), b.file.clone()),
