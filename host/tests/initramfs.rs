@@ -1,5 +1,7 @@
 //! `ravelin image initramfs`, and `ravelin inspect` on what it makes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

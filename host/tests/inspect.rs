@@ -1,5 +1,12 @@
 //! `ravelin inspect` on good, damaged and hostile files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod common;
 
 use std::fs;
@@ -87,10 +94,11 @@ fn small_files_of_every_kind() {
     assert_eq!(kind(b"# ravelin load order 1\nkernel 6.12.0\n"), "load-order");
     let mut squashfs = vec![0; 8192];
     squashfs[..4].copy_from_slice(b"hsqs");
-    assert_eq!(kind(&squashfs), "file-system");
+    let ran = inspect(&squashfs).code(1);
+    assert_eq!(ran.json()["type"], "file-system");
+    finding(&squashfs, "the squashfs superblock is damaged");
     finding(b"[root]\nfstype = \"ntfs\"\n", "key 'root.fstype'");
     finding(&[b"verity\0\0".as_slice(), &[0xff; 504]].concat(), "superblock at byte 0");
-    finding(b"verity\0\0short", "cut off");
 }
 
 #[test]
@@ -103,6 +111,9 @@ fn what_is_unknown_is_said_to_be() {
     assert!(unknown("empty", b"").starts_with("error: empty: is empty\n"));
     assert!(unknown("text", b"hello\n").contains("is no file that Ravelin knows"));
     assert!(unknown("bytes", &[0xff; 3 << 20]).contains("is no file that Ravelin knows"));
+    assert!(unknown("short", b"verity\0\0short").contains("is no file that Ravelin knows"));
+    let sidecar = b"format = 1\nlayout = 2\n";
+    assert!(unknown("sidecar", sidecar).contains("sidecar: not a sidecar: "));
     assert!(unknown("vm", b"format = 1\nx = 1\n").contains("vm:2:1: unknown field `x`"));
     assert!(unknown("order", b"# ravelin load order 1\nx\n").contains("is a load order, but"));
     run(directory.path(), &["inspect", "absent"]).code(3);

@@ -1,6 +1,7 @@
 //! Runs the real program.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

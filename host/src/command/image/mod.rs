@@ -1,6 +1,8 @@
 //! `ravelin image`: making and checking what a VM boots from.
 
 mod initramfs;
+mod verify;
+mod verity;
 
 use clap::Subcommand;
 
@@ -16,11 +18,15 @@ use crate::terminal::Terminal;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
     Initramfs(initramfs::Initramfs),
+    Verity(Box<verity::Verity>),
+    Verify(verify::Verify),
 }
 
 pub(crate) fn run(image: Image, terminal: &Terminal) -> Result {
     interrupt::end_on_signals()?;
     match image {
         Image::Initramfs(arguments) => initramfs::run(&arguments, terminal),
+        Image::Verity(arguments) => verity::run(&arguments, terminal),
+        Image::Verify(arguments) => verify::run(&arguments, terminal),
     }
 }

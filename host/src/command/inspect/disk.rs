@@ -1,14 +1,12 @@
 //! What is on a disk image: partitions, file systems, the verity superblock.
 
-use protocol::gpt::{
-    BACKUP_BYTES, PRIMARY_BYTES, SECTOR, TYPE_ROOT_VERITY_X86_64, TYPE_ROOT_X86_64, Table,
-};
+use image_builder::disk::{self, Description, DiskDescription};
+use protocol::gpt::{self, SECTOR, TYPE_ROOT_VERITY_X86_64, TYPE_ROOT_X86_64, Table};
 use serde::Serialize;
-use verity::{SUPERBLOCK_SIZE, Superblock};
+use verity::Superblock;
 
-use super::{Findings, Input, printable};
-use crate::failure::Result;
-use crate::terminal::{Text, size};
+use super::Findings;
+use crate::terminal::{Text, printable, size};
 
 /// A disk with a GUID partition table.
 #[derive(Debug, Serialize)]
@@ -16,7 +14,6 @@ pub(super) struct Disk {
     disk_guid: Option<String>,
     sectors: Option<u64>,
     partitions: Vec<Partition>,
-    superblock: Option<SuperblockFields>,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,17 +26,29 @@ struct Partition {
     guid: String,
     first_lba: u64,
     last_lba: u64,
-    content: Option<&'static str>,
+    #[serde(flatten)]
+    volume: Volume,
 }
 
-/// A hash tree with its superblock.
-#[derive(Debug, Serialize)]
-pub(super) struct HashTree {
+/// A partition, or a file without partitions.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Volume {
+    file_system: Option<FileSystem>,
     superblock: Option<SuperblockFields>,
 }
 
 #[derive(Debug, Serialize)]
+struct FileSystem {
+    kind: &'static str,
+    bytes: u64,
+    block_size: u32,
+    uuid: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct SuperblockFields {
+    /// Its offset in the partition or file.
+    offset: u64,
     uuid: String,
     algorithm: &'static str,
     data_block_size: u32,
@@ -48,63 +57,59 @@ struct SuperblockFields {
     salt: String,
 }
 
-/// A bare file system.
-#[derive(Debug, Serialize)]
-pub(super) struct FileSystem {
-    file_system: &'static str,
+/// What the library found: a disk, a volume, or nothing that it knows.
+pub(super) enum Found {
+    Disk(Disk),
+    HashTree(Volume),
+    FileSystem(Volume),
+    Nothing,
+}
+
+/// Sorts out what the library found.
+pub(super) fn found(description: Description, findings: &mut Findings) -> Found {
+    match description.content {
+        disk::Content::Disk(found) => Found::Disk(Disk::new(found, findings)),
+        disk::Content::Volume(found) => {
+            let (is_file_system, is_tree) = (found.file_system.is_some(), found.verity.is_some());
+            let volume = Volume::new(found, findings);
+            match (is_file_system, is_tree) {
+                (true, _) => Found::FileSystem(volume),
+                (false, true) => Found::HashTree(volume),
+                (false, false) => Found::Nothing,
+            }
+        }
+    }
 }
 
 impl Disk {
-    pub(super) fn read(input: &Input, findings: &mut Findings) -> Result<Self> {
-        let sectors = input.bytes / SECTOR as u64;
-        let primary = Table::parse(&input.read_at(0, PRIMARY_BYTES)?, sectors);
-        let tail = input.bytes.saturating_sub(BACKUP_BYTES as u64);
-        let backup = Table::parse_backup(&input.read_at(tail, BACKUP_BYTES)?, sectors);
-        match (&primary, &backup) {
-            (Ok(primary), Ok(backup)) if primary != backup => {
-                findings.add("the partition tables at the two ends of the disk differ");
-            }
-            (primary, backup) => {
-                for (end, result) in [("at the start", primary), ("at the end", backup)] {
-                    if let Err(error) = result {
-                        findings.add(format!("the partition table {end} of the disk: {error}"));
-                    }
-                }
+    fn new(found: DiskDescription, findings: &mut Findings) -> Self {
+        let DiskDescription { table, backup, volumes } = found;
+        if let (Ok(table), Ok(backup)) = (&table, &backup)
+            && table != backup
+        {
+            findings.add("the partition table and its backup differ");
+        }
+        if let Err(error) = backup {
+            findings.add(format!("the backup of the partition table: {error}"));
+        }
+        match table {
+            Ok(table) => Self::with_table(table, volumes, findings),
+            Err(error) => {
+                findings.add(format!("the partition table: {error}"));
+                Self { disk_guid: None, sectors: None, partitions: Vec::new() }
             }
         }
-        let mut disk =
-            Self { disk_guid: None, sectors: None, partitions: Vec::new(), superblock: None };
-        let Ok(table) = primary.or(backup) else { return Ok(disk) };
-        disk.disk_guid = Some(table.disk_guid.to_string());
-        disk.sectors = Some(table.sectors);
-        for partition in &table.partitions {
-            let start = partition.first_lba.saturating_mul(SECTOR as u64);
-            let head = input.read_at(start, 128 << 10)?;
-            let verity = head.starts_with(b"verity\0\0");
-            if verity && disk.superblock.is_none() {
-                disk.superblock = HashTree::read(input, start, findings)?.superblock;
-            }
-            let content = if verity {
-                Some("verity")
-            } else {
-                FileSystem::recognise(&head).map(|found| found.file_system)
-            };
-            disk.partitions.push(Partition {
-                number: partition.number,
-                name: printable(&partition.name),
-                kind: match partition.type_guid {
-                    TYPE_ROOT_X86_64 => "root-x86-64",
-                    TYPE_ROOT_VERITY_X86_64 => "root-x86-64-verity",
-                    _ => "other",
-                },
-                type_guid: partition.type_guid.to_string(),
-                guid: partition.guid.to_string(),
-                first_lba: partition.first_lba,
-                last_lba: partition.last_lba,
-                content,
-            });
+    }
+
+    fn with_table(table: Table, volumes: Vec<disk::Volume>, findings: &mut Findings) -> Self {
+        let partitions = table.partitions.into_iter().zip(volumes);
+        Self {
+            disk_guid: Some(table.disk_guid.to_string()),
+            sectors: Some(table.sectors),
+            partitions: partitions
+                .map(|(partition, volume)| Partition::new(partition, volume, findings))
+                .collect(),
         }
-        Ok(disk)
     }
 
     pub(super) fn describe(&self, text: &mut Text) {
@@ -117,79 +122,91 @@ impl Disk {
             text.heading(&format!("partition {number}: {name}"));
             text.field("type", if *kind == "other" { &partition.type_guid } else { *kind });
             text.field("PARTUUID", guid);
-            text.field("content", partition.content.unwrap_or("unknown"));
             text.field("size", size(sectors.saturating_mul(SECTOR as u64)));
             text.field("sectors", format!("{first_lba} to {last_lba}"));
-        }
-        if let Some(superblock) = &self.superblock {
-            superblock.describe(text);
+            partition.volume.describe(text);
         }
     }
 }
 
-impl HashTree {
-    pub(super) fn read(input: &Input, offset: u64, findings: &mut Findings) -> Result<Self> {
-        let bytes = input.read_at(offset, SUPERBLOCK_SIZE)?;
-        let Ok(bytes) = <[u8; SUPERBLOCK_SIZE]>::try_from(bytes) else {
-            findings.add(format!("the verity superblock at byte {offset} is cut off"));
-            return Ok(Self { superblock: None });
-        };
-        let superblock = match Superblock::parse(&bytes) {
-            Ok(found) => Some(SuperblockFields {
-                uuid: found.uuid.to_string(),
-                algorithm: found.params.algorithm.name(),
-                data_block_size: found.params.data_block_size.to_u32(),
-                hash_block_size: found.params.hash_block_size.to_u32(),
-                data_blocks: found.data_blocks,
-                salt: found.params.salt.to_string(),
-            }),
-            Err(error) => {
-                findings.add(format!("the verity superblock at byte {offset}: {error}"));
-                None
+impl Partition {
+    fn new(partition: gpt::Partition, volume: disk::Volume, findings: &mut Findings) -> Self {
+        Self {
+            number: partition.number,
+            name: printable(&partition.name),
+            kind: match partition.type_guid {
+                TYPE_ROOT_X86_64 => "root-x86-64",
+                TYPE_ROOT_VERITY_X86_64 => "root-x86-64-verity",
+                _ => "other",
+            },
+            type_guid: partition.type_guid.to_string(),
+            guid: partition.guid.to_string(),
+            first_lba: partition.first_lba,
+            last_lba: partition.last_lba,
+            volume: Volume::new(volume, findings),
+        }
+    }
+}
+
+impl Volume {
+    fn new(found: disk::Volume, findings: &mut Findings) -> Self {
+        let mut volume = Self::default();
+        match found.file_system {
+            Some(Ok(found)) => {
+                volume.file_system = Some(FileSystem {
+                    kind: found.kind.as_str(),
+                    bytes: found.size,
+                    block_size: found.block_size,
+                    uuid: found.uuid.map(|uuid| uuid.to_string()),
+                });
             }
-        };
-        Ok(Self { superblock })
+            Some(Err(error)) => findings.error(&error),
+            None => {}
+        }
+        match found.verity {
+            Some((offset, Ok(found))) => {
+                volume.superblock = Some(SuperblockFields::new(offset, &found));
+            }
+            Some((offset, Err(error))) => {
+                findings.add(format!("the verity superblock at byte {offset}: {error}"));
+            }
+            None => {}
+        }
+        volume
     }
 
     pub(super) fn describe(&self, text: &mut Text) {
-        if let Some(superblock) = &self.superblock {
-            superblock.describe(text);
+        if let Some(FileSystem { kind, bytes, block_size, uuid }) = &self.file_system {
+            let uuid = uuid.as_ref().map(|uuid| format!(", UUID {uuid}")).unwrap_or_default();
+            let blocks = format!("blocks of {block_size} bytes");
+            text.field("file system", format!("{kind}, {}, {blocks}{uuid}", size(*bytes)));
+        }
+        if let Some(found) = &self.superblock {
+            let SuperblockFields { data_blocks, data_block_size, hash_block_size, .. } = found;
+            text.field(
+                "verity",
+                "the superblock, which no root hash covers and PID 1 never reads:",
+            )
+            .field("  at byte", found.offset)
+            .field("  UUID", &found.uuid)
+            .field("  hash", found.algorithm)
+            .field("  data", format!("{data_blocks} blocks of {data_block_size} bytes"))
+            .field("  tree", format!("blocks of {hash_block_size} bytes"))
+            .field("  salt", &found.salt);
         }
     }
 }
 
 impl SuperblockFields {
-    fn describe(&self, text: &mut Text) {
-        text.heading("verity superblock (no root hash covers it, and PID 1 does not read it)");
-        text.field("UUID", &self.uuid)
-            .field("hash", self.algorithm)
-            .field("data blocks", format!("{} of {} bytes", self.data_blocks, self.data_block_size))
-            .field("hash blocks", format!("of {} bytes", self.hash_block_size))
-            .field("salt", &self.salt);
-    }
-}
-
-impl FileSystem {
-    /// Known by its magic number alone.
-    pub(super) fn recognise(head: &[u8]) -> Option<Self> {
-        const MAGICS: [(usize, &[u8], &str); 5] = [
-            (0, b"hsqs", "squashfs"),
-            (1024, &[0xe2, 0xe1, 0xf5, 0xe0], "erofs"),
-            (1080, &[0x53, 0xef], "ext4"),
-            (0, b"XFSB", "xfs"),
-            (0x10040, b"_BHRfS_M", "btrfs"),
-        ];
-        MAGICS
-            .iter()
-            .find(|(offset, magic, _)| {
-                head.get(*offset..).is_some_and(|bytes| bytes.starts_with(magic))
-            })
-            .map(|(_, _, file_system)| Self { file_system })
-    }
-
-    pub(super) fn describe(&self, text: &mut Text) {
-        text.field("file system", self.file_system);
-        text.line("");
-        text.line("A hash tree may follow it; only the sidecar of the image says so.");
+    fn new(offset: u64, found: &Superblock) -> Self {
+        Self {
+            offset,
+            uuid: found.uuid.to_string(),
+            algorithm: found.params.algorithm.name(),
+            data_block_size: found.params.data_block_size.to_u32(),
+            hash_block_size: found.params.hash_block_size.to_u32(),
+            data_blocks: found.data_blocks,
+            salt: found.params.salt.to_string(),
+        }
     }
 }

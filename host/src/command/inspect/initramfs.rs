@@ -10,8 +10,8 @@ use protocol::layout;
 use protocol::load_order::{self, LoadOrder};
 use serde::Serialize;
 
-use super::{Findings, printable};
-use crate::terminal::Text;
+use super::Findings;
+use crate::terminal::{Text, printable};
 
 /// Largest PID 1 that is looked into.
 const INIT_MAX: usize = 64 << 20;

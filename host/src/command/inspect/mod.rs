@@ -14,13 +14,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use image_builder::disk::describe as describe_disk;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::bzimage;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
-use crate::terminal::{Terminal, Text, size};
+use crate::terminal::{Terminal, Text, causes, printable, size};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,10 +42,10 @@ it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"hash-tree\", \"file-s
   initramfs      archives, compressed, entries (archive, path, kind, mode, uid, gid, bytes),
                  configuration (text or null), modules (null, or kernel and modules)
   disk           disk_guid, sectors, partitions (number, name, type, type_guid, guid, first_lba,
-                 last_lba, content), superblock (null, or as below)
-  hash-tree      superblock (uuid, algorithm, data_block_size, hash_block_size, data_blocks, salt)
-  file-system    file_system
-  sidecar        as in the sidecar file
+                 last_lba, file_system, superblock)
+  file-system,   file_system (null, or kind, bytes, block_size, uuid), superblock (null, or
+  hash-tree      offset, uuid, algorithm, data_block_size, hash_block_size, data_blocks, salt)
+  sidecar        sidecar (as in the file)
   vm             cmdline, kernel, initrd, firmware, vcpus, cpu, memory_mib, disks, policy
   configuration  text
   load-order     kernel, modules (wave, required, path)
@@ -58,7 +59,7 @@ it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"hash-tree\", \"file-s
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// The file (or a block device)
+    /// The file
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -76,17 +77,7 @@ impl Findings {
 
     /// An error with its causes.
     pub(super) fn error(&mut self, error: &dyn std::error::Error) {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            next = cause.source();
-        }
-        self.add(text);
+        self.add(causes(error));
     }
 }
 
@@ -107,8 +98,9 @@ struct Report {
 enum Content {
     Initramfs(initramfs::Initramfs),
     Disk(disk::Disk),
-    HashTree(disk::HashTree),
-    FileSystem(disk::FileSystem),
+    HashTree(disk::Volume),
+    FileSystem(disk::Volume),
+    Sidecar(small::SidecarContent),
     Vm(small::VmDescription),
     Configuration(small::Configuration),
     LoadOrder(initramfs::Modules),
@@ -124,6 +116,7 @@ pub(crate) fn run(arguments: &Inspect, terminal: &Terminal) -> Result {
     let sha256 = match content {
         Content::Disk(_) | Content::HashTree(_) | Content::FileSystem(_) => None,
         Content::Initramfs(_)
+        | Content::Sidecar(_)
         | Content::Vm(_)
         | Content::Configuration(_)
         | Content::LoadOrder(_)
@@ -158,16 +151,12 @@ fn content(input: &Input, findings: &mut Findings) -> Result<Content> {
     if bzimage::is_bzimage(&head) {
         return Ok(Content::Kernel(small::Kernel::read(&head)));
     }
-    if at(512, b"EFI PART") {
-        return disk::Disk::read(input, findings).map(Content::Disk);
+    match disk::found(describe_disk(input.path)?, findings) {
+        disk::Found::Disk(found) => Ok(Content::Disk(found)),
+        disk::Found::HashTree(found) => Ok(Content::HashTree(found)),
+        disk::Found::FileSystem(found) => Ok(Content::FileSystem(found)),
+        disk::Found::Nothing => small::text(input, findings),
     }
-    if at(0, b"verity\0\0") {
-        return disk::HashTree::read(input, 0, findings).map(Content::HashTree);
-    }
-    if let Some(found) = disk::FileSystem::recognise(&head) {
-        return Ok(Content::FileSystem(found));
-    }
-    small::text(input, findings)
 }
 
 fn describe(report: &Report) -> Text {
@@ -177,6 +166,7 @@ fn describe(report: &Report) -> Text {
         Content::Disk(_) => "a disk with a partition table",
         Content::HashTree(_) => "a dm-verity hash tree",
         Content::FileSystem(_) => "a file system",
+        Content::Sidecar(_) => "the sidecar of a verified image",
         Content::Vm(_) => "a VM description",
         Content::Configuration(_) => "a measured configuration of PID 1",
         Content::LoadOrder(_) => "a load order of kernel modules",
@@ -193,6 +183,7 @@ fn describe(report: &Report) -> Text {
         Content::Disk(content) => content.describe(&mut text),
         Content::HashTree(content) => content.describe(&mut text),
         Content::FileSystem(content) => content.describe(&mut text),
+        Content::Sidecar(content) => content.describe(&mut text),
         Content::Vm(content) => content.describe(&mut text),
         Content::Configuration(content) => content.describe(&mut text),
         Content::LoadOrder(content) => content.describe(&mut text),
@@ -224,12 +215,11 @@ impl<'a> Input<'a> {
         if metadata.is_dir() {
             return Err(Failure::new(format!("{}: is a directory", path.display())));
         }
-        // The size of a block device is where its end is.
         let bytes = file
             .seek(io::SeekFrom::End(0))
             .and_then(|end| file.rewind().map(|()| end))
             .map_err(failed)
-            .remedy("name a file or a block device; a pipe has to be saved to a file first")?;
+            .remedy("a pipe has to be saved to a file first")?;
         Ok(Self { path, file, bytes })
     }
 
@@ -281,34 +271,9 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A text from a file, for a terminal: control characters and what changes the
-/// direction of writing are escaped.
-pub(super) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let direction = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || direction {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 /// The lines of a text from a file, indented.
 pub(super) fn quote(to: &mut Text, text: &str) {
     for line in text.lines() {
         to.line(format!("  {}", printable(&line.replace('\t', "    "))));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_moves_the_cursor() {
-        assert_eq!(printable("a\x1b[2J\n\u{202e}ü"), "a\\u{1b}[2J\\n\\u{202e}ü");
     }
 }

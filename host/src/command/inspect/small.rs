@@ -1,14 +1,15 @@
 //! Texts, executables and kernels.
 
+use image_builder::disk::{Layout, Sidecar};
 use image_builder::initramfs::check_static_executable;
 use protocol::config;
 use protocol::load_order::{self, LoadOrder};
 use serde::Serialize;
 
-use super::{Content, Findings, Input, printable, quote};
+use super::{Content, Findings, Input, quote};
 use crate::bzimage;
 use crate::failure::{Failure, Result};
-use crate::terminal::Text;
+use crate::terminal::{Text, causes, printable, size};
 use crate::vm::{Vm, VmFile};
 
 /// Largest text that is read.
@@ -35,6 +36,12 @@ struct Disk {
     file: String,
     serial: String,
     read_only: bool,
+}
+
+/// The sidecar of an image.
+#[derive(Debug, Serialize)]
+pub(super) struct SidecarContent {
+    sidecar: Sidecar,
 }
 
 /// A `ravelin.toml`.
@@ -81,6 +88,10 @@ pub(super) fn text(input: &Input, findings: &mut Findings) -> Result<Content> {
     }
     let document = toml_edit::Document::parse(text.as_str());
     let has = |key: &str| document.as_ref().is_ok_and(|document| document.get(key).is_some());
+    if has("format") && has("layout") {
+        let sidecar = Sidecar::parse(&text).map_err(|error| unknown(&causes(&error)))?;
+        return Ok(Content::Sidecar(SidecarContent { sidecar }));
+    }
     if has("format") {
         return Ok(Content::Vm(VmDescription::new(VmFile::parse(input.path, &text)?.vm())));
     }
@@ -138,6 +149,31 @@ impl VmDescription {
             text.field("disk", format!("{file}, serial {serial}, {how}"));
         }
         text.heading("in the attestation report").field("policy", &self.policy);
+    }
+}
+
+impl SidecarContent {
+    pub(super) fn describe(&self, text: &mut Text) {
+        let Sidecar { cmdline, seed, file_system, verity, layout, .. } = &self.sidecar;
+        match layout {
+            Layout::Disk(disk) => {
+                let name = printable(&disk.file);
+                text.field("disk", format!("{name}, {}", size(disk.size)));
+            }
+            Layout::Files(files) => {
+                for (label, file) in [("root", &files.data), ("hash tree", &files.hash)] {
+                    let (name, serial) = (printable(&file.file), &file.serial);
+                    text.field(label, format!("{name}, serial {serial}, {}", size(file.size)));
+                }
+            }
+        }
+        let (blocks, block_size) = (verity.data_blocks, verity.data_block_size);
+        text.field("file system", format!("{}, {}", file_system.kind, size(file_system.size)))
+            .field("data", format!("{blocks} blocks of {block_size} bytes, {}", verity.algorithm))
+            .field("root hash", verity.root_hash)
+            .field("salt", &verity.salt)
+            .field("seed", seed)
+            .field("command line", cmdline.replace(' ', "\n"));
     }
 }
 
