@@ -4,6 +4,7 @@
 //! or directory order reaches it, so that two people who build the same image
 //! compute the same launch measurement.
 
+pub mod disk;
 pub mod initramfs;
 pub mod modules;
 pub mod output;

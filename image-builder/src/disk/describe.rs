@@ -1,0 +1,123 @@
+//! Says what is in a disk or volume, without a sidecar: for `ravelin inspect`.
+//!
+//! Threat: the file is anybody's. What is read is bounded (a partition table, a
+//! superblock and 68 KiB for each of at most 128 partitions), every parser is the
+//! strict one, and a part that is refused is reported with the reason beside the
+//! parts that are sound.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use protocol::gpt::{self, GptError, Table};
+use thiserror::Error;
+use verity::{ReadAt, Region, SUPERBLOCK_SIZE, Superblock, SuperblockError};
+
+use super::{FileSystem, ProbeError, file_system_of};
+
+/// What a file is.
+#[derive(Debug)]
+pub struct Description {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a file.
+#[derive(Debug)]
+pub enum Content {
+    /// A disk with a partition table.
+    Disk(DiskDescription),
+    /// Something without partitions.
+    Volume(Volume),
+}
+
+/// A disk with a partition table.
+#[derive(Debug)]
+pub struct DiskDescription {
+    /// The table, or why it is refused.
+    pub table: Result<Table, GptError>,
+    /// Its backup at the end, or why it is refused.
+    pub backup: Result<Table, GptError>,
+    /// What the table's partitions hold, in their order.
+    pub volumes: Vec<Volume>,
+}
+
+/// What is in a partition, or in a file without partitions.
+#[derive(Debug)]
+pub struct Volume {
+    /// A file system, or why what claims to be one is refused; `None` if nothing claims.
+    pub file_system: Option<Result<FileSystem, ProbeError>>,
+    /// A verity superblock at the start or behind the file system, with its offset
+    /// in the volume; `None` if there is no signature.
+    pub verity: Option<(u64, Result<Superblock, SuperblockError>)>,
+}
+
+/// Why a file cannot be described.
+#[derive(Debug, Error)]
+#[error("{}: cannot be read at byte {offset}", .path.display())]
+pub struct DescribeError {
+    /// The file.
+    pub path: PathBuf,
+    /// Where.
+    pub offset: u64,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// Describes a disk, a volume or a hash tree.
+///
+/// # Errors
+/// Only if the file cannot be read: what it holds is in the description.
+pub fn describe(path: &Path) -> Result<Description, DescribeError> {
+    let failed = |offset| {
+        let path = path.to_owned();
+        move |source| DescribeError { path, offset, source }
+    };
+    let file = File::open(path).map_err(failed(0))?;
+    let bytes = file.metadata().map_err(failed(0))?.len();
+    let mut head = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(gpt::PRIMARY_BYTES)];
+    file.read_exact_at(&mut head, 0).map_err(failed(0))?;
+    if !head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART")) {
+        let content = Content::Volume(volume(&Region::new(&file, 0, bytes), bytes));
+        return Ok(Description { bytes, content });
+    }
+
+    let sectors = bytes / gpt::SECTOR as u64;
+    let table = Table::parse(&head, sectors);
+    let mut tail = vec![0; gpt::BACKUP_BYTES];
+    let offset = sectors.saturating_mul(gpt::SECTOR as u64).saturating_sub(tail.len() as u64);
+    let backup = match file.read_exact_at(&mut tail, offset) {
+        Ok(()) => Table::parse_backup(&tail, sectors),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(GptError::TooSmall(sectors))
+        }
+        Err(error) => return Err(failed(offset)(error)),
+    };
+    let mut volumes = Vec::new();
+    for partition in table.iter().flat_map(|table| &table.partitions) {
+        // Inside of the disk: the table was checked against its size.
+        let offset = partition.first_lba.saturating_mul(gpt::SECTOR as u64);
+        let bytes = partition.sectors().saturating_mul(gpt::SECTOR as u64);
+        volumes.push(volume(&Region::new(&file, offset, bytes), bytes));
+    }
+    Ok(Description { bytes, content: Content::Disk(DiskDescription { table, backup, volumes }) })
+}
+
+fn volume(region: &Region<&File>, bytes: u64) -> Volume {
+    let file_system = match file_system_of(region, bytes) {
+        Err(ProbeError::Unknown) => None,
+        found => Some(found),
+    };
+    let behind = file_system.iter().flatten().map(|found| found.size.next_multiple_of(4096));
+    let verity = std::iter::once(0).chain(behind).find_map(|offset| {
+        let mut bytes = [0; SUPERBLOCK_SIZE];
+        region.read_exact_at(&mut bytes, offset).ok()?;
+        match Superblock::parse(&bytes) {
+            Err(SuperblockError::Signature) => None,
+            parsed => Some((offset, parsed)),
+        }
+    });
+    Volume { file_system, verity }
+}

@@ -1,0 +1,148 @@
+//! ext4 by `mke2fs` (e2fsprogs), which reads a tar since 1.47.1 if it can load
+//! libarchive.
+//!
+//! An ext4 has to know its size before its content: the stream goes to an
+//! unnamed file first and is counted. There is no journal: the image is never
+//! written to.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+
+use protocol::config::FsType;
+
+use super::tool::{Tool, Wanted};
+use super::{Place, Settings, path_of, rules, scratch};
+use crate::disk::BuildError;
+use crate::disk::tree::{Canonical, Dialect, Notes, Totals, Tree};
+use crate::output::Output;
+use crate::progress::Progress;
+
+static WANTED: Wanted = Wanted {
+    name: "mke2fs",
+    variable: "RAVELIN_MKE2FS",
+    remedy: "e2fsprogs 1.47.1 or later with libarchive13 (Debian 13, Ubuntu 25.04), or choose \
+             erofs or squashfs",
+};
+
+const DIALECT: Dialect = Dialect {
+    fs: FsType::Ext4,
+    fractions: false,
+    root_member: true,
+    // The others it passes over without a word.
+    takes_attribute: |name| name == "security.capability",
+};
+
+const BLOCK: u64 = 4096;
+const INODE: u64 = 256;
+const GROUP_BLOCKS: u64 = 8 * BLOCK;
+/// All that is said about features, so that no configuration file says more.
+const FEATURES: &str = "none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
+                        large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
+
+pub(super) fn make(
+    tree: Tree,
+    size: Option<u64>,
+    settings: &Settings<'_>,
+    place: &Place<'_>,
+    progress: &dyn Progress,
+) -> Result<Notes, BuildError> {
+    if let Some(bytes) = size.filter(|bytes| bytes % BLOCK != 0 || *bytes == 0) {
+        return Err(BuildError::Size { bytes });
+    }
+    let tool = Tool::find(&WANTED, settings.tools.mke2fs.as_ref())?;
+    probe_tool(&tool, settings, place)?;
+
+    progress.stage("reading the files", None);
+    let spool = Output::create(place.beside)?;
+    let mut input = spool.file().try_clone().map_err(scratch)?;
+    let (totals, mut notes) = tree
+        .stream(|root| {
+            let out = BufWriter::with_capacity(1 << 18, spool.file());
+            Canonical::begin(root, rules(settings, DIALECT), out, progress)
+        })?
+        .finish()?;
+    input.rewind().map_err(scratch)?;
+
+    progress.stage("making the ext4 file system", None);
+    let blocks = size.map_or_else(|| blocks_for(&totals), |bytes| bytes / BLOCK);
+    let running =
+        run(&tool, settings, place.file, place.offset, blocks, inodes_for(&totals), input)?;
+    notes.extend(running);
+    Ok(notes)
+}
+
+fn run(
+    tool: &Tool,
+    settings: &Settings<'_>,
+    file: &File,
+    offset: u64,
+    blocks: u64,
+    inodes: u64,
+    input: File,
+) -> Result<Option<crate::disk::tree::Note>, BuildError> {
+    let mut args: Vec<OsString> =
+        ["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-G", "16"]
+            .map(Into::into)
+            .into();
+    let extended = format!(
+        "offset={offset},hash_seed={},root_owner=0:0,lazy_itable_init=0,nodiscard",
+        settings.hash_seed
+    );
+    for (name, value) in [
+        ("-N", inodes.to_string()),
+        ("-O", FEATURES.to_owned()),
+        ("-E", extended),
+        ("-U", settings.uuid.to_string()),
+        ("-d", "-".to_owned()),
+    ] {
+        args.extend([name.into(), value.into()]);
+    }
+    args.push(path_of(file).into());
+    args.push(format!("{}k", blocks.saturating_mul(BLOCK / 1024)).into());
+    let variables = [
+        // A path that is not there: the built-in defaults, which the options override.
+        ("MKE2FS_CONFIG", "/proc/self/no-configuration".to_owned()),
+        // Not SOURCE_DATE_EPOCH: that would lower the files' times as well.
+        // Zero means "now" to it.
+        ("E2FSPROGS_FAKE_TIME", settings.created.max(1).to_string()),
+    ];
+    Ok(tool.start(&args, &variables, Some(input))?.finish()?)
+}
+
+/// Makes a tiny file system from an empty tar, because only that shows whether
+/// libarchive can be loaded.
+fn probe_tool(tool: &Tool, settings: &Settings<'_>, place: &Place<'_>) -> Result<(), BuildError> {
+    let version = tool.ask(&["-V"])?;
+    let version = version.lines().next().unwrap_or("unknown version").trim().to_owned();
+    let (empty, image) = (Output::create(place.beside)?, Output::create(place.beside)?);
+    let mut input = empty.file().try_clone().map_err(scratch)?;
+    input.write_all(&[0; 1024]).and_then(|()| input.rewind()).map_err(scratch)?;
+    match run(tool, settings, image.file(), 0, 512, 16, input) {
+        Ok(_) => Ok(()),
+        Err(BuildError::Tool(super::ToolError::Failed { words, .. })) => {
+            let said = words.lines().next().unwrap_or("it said nothing");
+            Err(tool.unfit(format!("it cannot read a tar ({version}: {said})")).into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// As many inodes as there are files, with the eleven that ext4 has for itself.
+fn inodes_for(totals: &Totals) -> u64 {
+    totals.inodes.saturating_add(16)
+}
+
+/// Content and structure, and some slack: a file system that turns out too small
+/// is an error, and unused blocks cost nothing but their digests.
+fn blocks_for(totals: &Totals) -> u64 {
+    // A directory's blocks are filled to half at worst, and each has one.
+    let directories = totals.directories.saturating_add((totals.names / BLOCK).saturating_mul(2));
+    // One block of extents for each file in more than four pieces: one in 340 at worst.
+    let content = totals.blocks.saturating_add(totals.blocks / 256).saturating_add(directories);
+    let inode_blocks = inodes_for(totals).saturating_mul(INODE).div_ceil(BLOCK);
+    let used = content.saturating_add(inode_blocks).saturating_add(1024);
+    // Bitmaps, descriptors and their copies, and inode tables rounded up.
+    let groups = used.div_ceil(GROUP_BLOCKS).saturating_add(1);
+    used.saturating_add(groups.saturating_mul(40)).saturating_add(used / 64)
+}

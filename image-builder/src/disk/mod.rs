@@ -1,0 +1,205 @@
+//! Verified root images: from a tree or a file system's image to a file system,
+//! its dm-verity tree, and one disk file with a partition table or two bare
+//! files. Nothing here needs root.
+//!
+//! Threat: none of the outputs is trusted by the guest. What it trusts is the
+//! root hash with its parameters, which the [`Sidecar`] carries to the measured
+//! command line; so what counts here is that an image is *what it was made from*
+//! (no member of the source lost or changed without a word) and that anybody who
+//! makes it again gets the same bytes.
+//!
+//! Specifications: UEFI 2.10 chapter 5 (through `protocol::gpt`), the
+//! Discoverable Partitions Specification (types, and UUIDs from the root hash),
+//! dm-verity format 1 (through `verity`).
+
+mod copy;
+mod describe;
+mod error;
+mod fs;
+mod layout;
+mod options;
+mod probe;
+mod seed;
+mod sidecar;
+mod source;
+mod tree;
+mod verify;
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use uuid::Uuid;
+use verity::{Geometry, Params, Region};
+
+pub use describe::{Content, DescribeError, Description, DiskDescription, Volume, describe};
+pub use error::BuildError;
+pub use fs::{Compression, CompressionError, Make, ToolError, Tools};
+pub use options::{DATA_SERIAL, HASH_SERIAL, Options, Owner, SaltChoice, Target, Xattrs};
+pub use probe::{FileSystem, ProbeError, file_system_of};
+pub use sidecar::{
+    BareFile, Disk, Files, Layout, Partition, RootFileSystem, Sidecar, SidecarError, VerityTree,
+};
+pub use source::{Source, SourceError};
+pub use tree::{Note, Notes, TreeError};
+pub use verify::{Finding, ImagePaths, VerifyImageError, verify};
+
+use crate::output::{Output, commit_all};
+use crate::progress::Progress;
+use fs::{Place, Settings};
+use source::Opened;
+
+/// What a build made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// Everything about the image, as it was written beside it.
+    pub sidecar: Sidecar,
+    /// What the user should know.
+    pub notes: Notes,
+}
+
+/// Builds a root image and its sidecar.
+///
+/// All files appear together when all of them are complete, the sidecar last; a
+/// build that fails or is killed leaves nothing.
+///
+/// # Errors
+/// [`BuildError`], by step.
+pub fn build(
+    source: Source,
+    options: &Options,
+    target: &Target,
+    sidecar_path: &Path,
+    progress: &dyn Progress,
+) -> Result<Built, BuildError> {
+    let names = layout::Names::of(target, sidecar_path)?;
+    let params = params(options)?;
+    let opened = source.open()?;
+
+    let data = Output::create(target.data_path())?;
+    let offset = layout::data_offset(target);
+    let place = Place { file: data.file(), offset, beside: target.data_path() };
+    let (found, notes) = match opened {
+        Opened::Image { path, file } => (import(&path, &file, &place, progress)?, Notes::default()),
+        Opened::Tree(tree) => {
+            let notes = fs::make(tree, &settings(options), &place, progress)?;
+            let found = file_system_at(data.file(), offset)?;
+            (found, notes)
+        }
+    };
+    if found.block_size < params.data_block_size.to_u32() {
+        let (kind, block_size) = (found.kind, found.block_size);
+        let data_block_size = params.data_block_size;
+        return Err(BuildError::BlockSize { kind, block_size, data_block_size });
+    }
+
+    let data_bytes = layout::data_bytes(found.size)?;
+    let geometry = Geometry::new(&params, params.data_blocks(data_bytes)?)?;
+    let hash_bytes = geometry.after_superblock(0)?.end();
+    let uuid = seed::uuid("ravelin verity uuid v1", options.seed, &[]);
+    let write_error = |source| BuildError::Write { path: target.data_path().to_owned(), source };
+    progress.stage("hashing", Some(data_bytes));
+    let advance = |bytes| progress.advance(bytes);
+    let build_options = verity::BuildOptions { threads: options.threads, progress: &advance };
+    let tree = |hash: &Region<&std::fs::File>| {
+        let data = Region::new(data.file(), offset, data_bytes);
+        let blocks = geometry.data_blocks();
+        verity::build(&data, blocks, hash, 0, Some(uuid), &params, &build_options)
+    };
+
+    let (layout, root_hash, hash) = match target {
+        Target::Disk { .. } => {
+            let area = layout::DiskArea::new(data_bytes, hash_bytes)?;
+            data.file().set_len(area.size).map_err(write_error)?;
+            let root_hash = tree(&Region::new(data.file(), area.hash_offset, hash_bytes))?;
+            let disk = area.describe(names.data, &root_hash, options.seed);
+            let table = disk.table();
+            data.file().write_all_at(&table.primary()?, 0).map_err(write_error)?;
+            let backup = area.size.saturating_sub(protocol::gpt::BACKUP_BYTES as u64);
+            data.file().write_all_at(&table.backup()?, backup).map_err(write_error)?;
+            (Layout::Disk(disk), root_hash, None)
+        }
+        Target::Files { hash, data_serial, hash_serial, .. } => {
+            data.file().set_len(data_bytes).map_err(write_error)?;
+            let output = Output::create(hash)?;
+            let root_hash = tree(&Region::new(output.file(), 0, hash_bytes))?;
+            let bare = |file: String, size, serial: &str| BareFile {
+                file,
+                size,
+                serial: serial.to_owned(),
+            };
+            let files = Files {
+                data: bare(names.data, data_bytes, data_serial),
+                hash: bare(names.hash, hash_bytes, hash_serial),
+            };
+            (Layout::Files(files), root_hash, Some(output))
+        }
+    };
+
+    let sidecar = Sidecar::new(
+        options.seed,
+        RootFileSystem { kind: found.kind, uuid: found.uuid, size: found.size },
+        VerityTree {
+            root_hash,
+            salt: params.salt.clone(),
+            algorithm: params.algorithm,
+            data_block_size: params.data_block_size,
+            hash_block_size: params.hash_block_size,
+            data_blocks: geometry.data_blocks(),
+            hash_start_block: geometry.after_superblock(0)?.start_block(),
+            uuid,
+        },
+        layout,
+    );
+    let text = Output::create(sidecar_path)?;
+    text.file()
+        .write_all_at(sidecar.to_toml()?.as_bytes(), 0)
+        .map_err(|source| BuildError::Write { path: sidecar_path.to_owned(), source })?;
+    progress.stage("writing to the disk", None);
+    commit_all([Some(data), hash, Some(text)].into_iter().flatten())?;
+    Ok(Built { sidecar, notes })
+}
+
+fn params(options: &Options) -> Result<Params, BuildError> {
+    Ok(Params {
+        algorithm: options.algorithm,
+        data_block_size: options.data_block_size,
+        hash_block_size: options.hash_block_size,
+        salt: options.salt.value(options.seed)?,
+    })
+}
+
+fn settings(options: &Options) -> Settings<'_> {
+    Settings {
+        make: &options.make,
+        owner: options.owner,
+        xattrs: options.xattrs,
+        created: options.created,
+        uuid: seed::uuid("ravelin root uuid v1", options.seed, &[]),
+        hash_seed: seed::uuid("ravelin ext4 hash seed v1", options.seed, &[]),
+        tools: &options.tools,
+    }
+}
+
+/// Takes a file system's image as it is, without what may follow it in its file.
+fn import(
+    path: &Path,
+    file: &std::fs::File,
+    place: &Place<'_>,
+    progress: &dyn Progress,
+) -> Result<FileSystem, BuildError> {
+    let failed = |source| BuildError::Import { path: path.to_owned(), source };
+    let found = file_system_at(file, 0)?;
+    progress.stage("copying the file system", Some(found.size));
+    copy::copy(file, place.file, place.offset, found.size, progress).map_err(failed)?;
+    Ok(found)
+}
+
+/// The file system that fills the file from `offset` on.
+fn file_system_at(file: &std::fs::File, offset: u64) -> Result<FileSystem, ProbeError> {
+    let length = file.metadata().map_err(|source| ProbeError::Read { offset: 0, source })?.len();
+    let bytes = length.saturating_sub(offset);
+    file_system_of(&Region::new(file, offset, bytes), bytes)
+}
+
+/// The seed of an image that was given none.
+pub const DEFAULT_SEED: Uuid = Uuid::from_u128(0x5261_7665_6c69_8e20_a069_6d61_6765_2031);

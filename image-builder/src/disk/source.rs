@@ -1,0 +1,175 @@
+//! What a root image is made from.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use protocol::gpt;
+use thiserror::Error;
+
+use super::probe;
+use super::tree::{Directory, Tarball, Tree, TreeError, checksum, is_compressed};
+
+/// How much of a file is looked at to tell what it is.
+const HEAD: u64 = 1 << 17;
+
+/// What a root image is made from.
+pub enum Source {
+    /// A directory: its content becomes the root.
+    Directory(PathBuf),
+    /// A tar: v7, ustar, GNU or PAX; plain, gzip, xz or zstd.
+    Tar(PathBuf),
+    /// A tar from somewhere else, such as the standard input.
+    TarStream {
+        /// What to call it in errors.
+        name: String,
+        /// The tar.
+        reader: Box<dyn Read>,
+    },
+    /// An image of a file system (erofs, squashfs, ext4, xfs, btrfs), taken as it is.
+    Image(PathBuf),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Directory(path) => f.debug_tuple("Directory").field(path).finish(),
+            Source::Tar(path) => f.debug_tuple("Tar").field(path).finish(),
+            Source::TarStream { name, .. } => f.debug_tuple("TarStream").field(name).finish(),
+            Source::Image(path) => f.debug_tuple("Image").field(path).finish(),
+        }
+    }
+}
+
+/// Why a path is no source.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// It cannot be read.
+    #[error("{}: cannot be read", .path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A whole disk.
+    #[error(
+        "{}: is a disk with partitions; extract the root partition first \
+         (dd, or losetup --partscan)", .path.display()
+    )]
+    Disk {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something else.
+    #[error(
+        "{}: is neither a directory, nor a tar (plain, gzip, xz, zstd), nor an image of erofs, \
+         squashfs, ext4, xfs or btrfs", .path.display()
+    )]
+    Unknown {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl Source {
+    /// Tells by its content what lies at a path.
+    ///
+    /// # Errors
+    /// What cannot be read, or is none of the four.
+    pub fn detect(path: &Path) -> Result<Source, SourceError> {
+        let failed = |source| SourceError::Read { path: path.to_owned(), source };
+        let kind = path.metadata().map_err(failed)?.file_type();
+        if kind.is_dir() {
+            return Ok(Source::Directory(path.to_owned()));
+        }
+        if !kind.is_file() {
+            // A pipe cannot be looked at twice, and only a tar can come out of one.
+            return Ok(Source::Tar(path.to_owned()));
+        }
+        let mut head = Vec::new();
+        File::open(path).and_then(|f| f.take(HEAD).read_to_end(&mut head)).map_err(failed)?;
+        if head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART")) {
+            return Err(SourceError::Disk { path: path.to_owned() });
+        }
+        if is_tar(&head) || is_compressed(&head) {
+            return Ok(Source::Tar(path.to_owned()));
+        }
+        if probe::claims(&head) {
+            return Ok(Source::Image(path.to_owned()));
+        }
+        Err(SourceError::Unknown { path: path.to_owned() })
+    }
+
+    /// The tree to be read, or the image's path.
+    pub(super) fn open(self) -> Result<Opened, TreeError> {
+        Ok(match self {
+            Source::Directory(path) => Opened::Tree(Tree::Directory(Directory::open(&path)?)),
+            Source::Tar(path) => Opened::Tree(Tree::Tarball(Tarball::open(&path)?)),
+            Source::TarStream { name, reader } => {
+                Opened::Tree(Tree::Tarball(Tarball::from_reader(&name, reader)))
+            }
+            Source::Image(path) => {
+                let file = File::open(&path)
+                    .map_err(|source| TreeError::Open { path: path.clone(), source })?;
+                Opened::Image { path, file }
+            }
+        })
+    }
+}
+
+/// A source that can be read.
+pub(super) enum Opened {
+    Tree(Tree),
+    Image { path: PathBuf, file: File },
+}
+
+/// A header whose checksum is right, also of v7, which has no magic number; or
+/// nothing but zeros, as an empty tar is.
+fn is_tar(head: &[u8]) -> bool {
+    let Some(block) = head.first_chunk::<512>() else { return false };
+    if block.iter().all(|&byte| byte == 0) {
+        return head.len() == 10240 || head.len() == 1024;
+    }
+    tar::Header::from_byte_slice(block).cksum().is_ok_and(|stored| stored == checksum(block))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn sources_are_told_by_their_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str, bytes: &[u8]| {
+            let path = directory.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            Source::detect(&path)
+        };
+        assert!(matches!(Source::detect(directory.path()), Ok(Source::Directory(_))));
+        let mut header = tar::Header::new_old();
+        header.set_path("a").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        assert!(matches!(at("v7", header.as_bytes()), Ok(Source::Tar(_))));
+        assert!(matches!(at("empty.tar", &[0; 10240]), Ok(Source::Tar(_))));
+        assert!(matches!(at("a.tar.zst", &[0x28, 0xb5, 0x2f, 0xfd]), Ok(Source::Tar(_))));
+        let mut squashfs = vec![0; 4096];
+        squashfs[..4].copy_from_slice(b"hsqs");
+        // Even one that is damaged: opening it says how.
+        assert!(matches!(at("root.squashfs", &squashfs), Ok(Source::Image(_))));
+        let mut disk = vec![0; 4096];
+        disk[512..520].copy_from_slice(b"EFI PART");
+        assert!(matches!(at("disk", &disk), Err(SourceError::Disk { .. })));
+        assert!(matches!(at("text", b"hello"), Err(SourceError::Unknown { .. })));
+        assert!(matches!(at("empty", b""), Err(SourceError::Unknown { .. })));
+        assert!(matches!(at("zeros", &[0; 4096]), Err(SourceError::Unknown { .. })));
+        let missing = Source::detect(&directory.path().join("missing"));
+        assert!(matches!(missing, Err(SourceError::Read { .. })));
+        assert!(matches!(Source::detect(Path::new("/dev/null")), Ok(Source::Tar(_))));
+    }
+}

@@ -1,0 +1,65 @@
+//! What a build left out or was told by a tool: facts that the user should see
+//! though they are no failure.
+
+use std::fmt;
+
+use super::Shown;
+
+/// How many notes are kept word by word.
+const KEPT: usize = 50;
+
+/// One thing that the user should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// A socket: it means nothing without the process that listens on it.
+    SocketSkipped {
+        /// Path from the root of the tree.
+        path: Vec<u8>,
+    },
+    /// An attribute that the file system cannot hold.
+    AttributeDropped {
+        /// Path from the root of the tree.
+        path: Vec<u8>,
+        /// The attribute's name.
+        name: String,
+    },
+    /// What the file system's tool said although it succeeded.
+    Tool {
+        /// The tool's name.
+        tool: &'static str,
+        /// Its words.
+        text: String,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::SocketSkipped { path } => write!(f, "{}: socket skipped", Shown(path)),
+            Note::AttributeDropped { path, name } => {
+                write!(f, "{}: attribute {} left out", Shown(path), Shown(name.as_bytes()))
+            }
+            Note::Tool { tool, text } => write!(f, "{tool}: {text}"),
+        }
+    }
+}
+
+/// The notes of a build: the first ones, and how many more there were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// The first notes, in order.
+    pub list: Vec<Note>,
+    /// How many were not kept.
+    pub omitted: u64,
+}
+
+impl Notes {
+    pub(crate) fn push(&mut self, note: Note) {
+        if self.list.len() < KEPT {
+            self.list.push(note);
+        } else {
+            self.omitted = self.omitted.saturating_add(1);
+        }
+    }
+}
