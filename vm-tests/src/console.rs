@@ -3,10 +3,21 @@
 use std::fs;
 use std::path::Path;
 
-/// The console's lines, without carriage returns and kernel time stamps.
+/// The end of a log that a failing test shows.
+const SHOWN_LINES: usize = 100;
+
+/// The console's lines, without carriage returns, terminal control and kernel
+/// time stamps.
 #[derive(Debug, Clone)]
 pub struct Console {
-    lines: Vec<String>,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    /// The kernel's time stamp, in seconds, where the line has one.
+    time: Option<f64>,
+    text: String,
 }
 
 impl Console {
@@ -19,18 +30,19 @@ impl Console {
     /// Splits a console log.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
+        // The firmware clears the screen and goes on in the same line.
+        let text = String::from_utf8_lossy(bytes).replace('\x1b', "\n\x1b");
         let lines = text
             .split(['\n', '\r'])
-            .map(|line| without_time_stamp(line.trim_end()).to_owned())
-            .filter(|line| !line.is_empty())
+            .map(|line| Line::parse(without_control(line)))
+            .filter(|line| !line.text.is_empty())
             .collect();
         Self { lines }
     }
 
     /// All lines.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(String::as_str)
+        self.lines.iter().map(|line| line.text.as_str())
     }
 
     /// Whether a line has this in it.
@@ -65,6 +77,13 @@ impl Console {
         }
     }
 
+    /// When the kernel logged the first line that has `part` in it, in seconds
+    /// since its start.
+    #[must_use]
+    pub fn time_of(&self, part: &str) -> Option<f64> {
+        self.lines.iter().find(|line| line.text.contains(part))?.time
+    }
+
     /// The refusals of PID 1, as `step=… code=…`.
     #[must_use]
     pub fn refusals(&self) -> Vec<&str> {
@@ -72,21 +91,40 @@ impl Console {
     }
 }
 
+/// From the start of userspace on, and not more than anybody reads.
 impl std::fmt::Display for Console {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for line in self.lines() {
-            writeln!(f, "  | {line}")?;
+        let start = self.lines.iter().rposition(|line| line.text.starts_with("Run /"));
+        let last = self.lines.len().saturating_sub(SHOWN_LINES);
+        let start = start.unwrap_or(last).max(last);
+        if start > 0 {
+            writeln!(f, "  | … {start} lines")?;
         }
-        Ok(())
+        self.lines().skip(start).try_for_each(|line| writeln!(f, "  | {line}"))
     }
 }
 
-/// `[    3.141592] text` is `text`.
-fn without_time_stamp(line: &str) -> &str {
-    let stamp = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
-    match stamp {
-        Some((time, rest)) if time.trim_start().parse::<f64>().is_ok() => rest,
-        _ => line,
+impl Line {
+    /// `[    3.141592] text` is a time and a text.
+    fn parse(line: &str) -> Self {
+        let line = line.trim_end();
+        let stamp = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+        match stamp.map(|(time, text)| (time.trim_start().parse(), text)) {
+            Some((Ok(time), text)) => Self { time: Some(time), text: text.to_owned() },
+            _ => Self { time: None, text: line.to_owned() },
+        }
+    }
+}
+
+/// Takes off a control sequence that the line begins with: `ESC c`, or `ESC [`
+/// up to a letter.
+fn without_control(line: &str) -> &str {
+    let Some(sequence) = line.strip_prefix('\x1b') else { return line };
+    match sequence.strip_prefix('[') {
+        Some(rest) => {
+            rest.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, text)| text)
+        }
+        None => sequence.get(1..).unwrap_or_default(),
     }
 }
 
@@ -94,7 +132,8 @@ fn without_time_stamp(line: &str) -> &str {
 mod tests {
     use super::*;
 
-    const LOG: &[u8] = b"[    0.000000] Linux version 6.12\r\n\
+    const LOG: &[u8] =
+        b"\x1bc\x1b[?7l\x1b[2JBooting\x1bc\x1b[2J[    0.000000] Linux version 6.12\r\n\
         [    3.500000] ravelin: FAILED step=root code=verity-mismatch\r\n\
         [    3.500001] ravelin:   cause: the root does not match the root hash\r\r\n\
         PROBE fd=0 /dev/console\r\nPROBE fd=1 /dev/console\r\nPROBE fdx=1\nPROBE uptime=4.5\n\
@@ -106,7 +145,11 @@ mod tests {
         assert_eq!(console.refusals(), ["step=root code=verity-mismatch"]);
         assert!(console.lines().any(|line| line == "[note] no stamp"));
         assert!(console.contains("Linux version"));
-        assert!(!console.contains("\r"));
+        assert!(!console.contains("\r") && !console.contains("\x1b"));
+        assert_eq!(console.lines().take(2).collect::<Vec<_>>(), ["Booting", "Linux version 6.12"]);
+        assert_eq!(console.time_of("Linux"), Some(0.0));
+        assert_eq!(console.time_of("FAILED"), Some(3.5));
+        assert_eq!(console.time_of("PROBE"), None);
     }
 
     #[test]

@@ -30,6 +30,12 @@ impl WorkDir {
         Self { path }
     }
 
+    /// The directory that all of them are in: below cargo's target directory.
+    #[must_use]
+    pub fn base() -> PathBuf {
+        slot::directory()
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -1,3 +1,16 @@
 //! The virtual machine tests: one program, so that its images are made once.
+//!
+//! `cargo xtask test` runs them; `cargo xtask test --vm NAME` runs some.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what goes wrong is the failure of the test that called them"
+)]
 
+mod boots;
+mod configuration_attacks;
+mod disk_attacks;
+mod fixtures;
 mod harness;
+mod initramfs;
+mod writable;

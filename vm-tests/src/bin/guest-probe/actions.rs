@@ -19,8 +19,8 @@ pub(crate) fn perform(action: &str) -> io::Result<String> {
         "write" => write(path),
         // Writes until there is no more room.
         "fill" => fill(path),
-        // Opens something for writing, such as a disk.
-        "open" => OpenOptions::new().write(true).open(path).map(|_| "opened".to_owned()),
+        // Writes over the start of something that is there, such as a disk.
+        "overwrite" => overwrite(path),
         "list" => list(path),
         // Ends as PID 1 must not: a kernel panic.
         "exit" => std::process::exit(0),
@@ -41,6 +41,13 @@ fn read(path: &str) -> io::Result<String> {
 fn write(path: &str) -> io::Result<String> {
     fs::write(path, b"written by the probe")?;
     read(path)
+}
+
+fn overwrite(path: &str) -> io::Result<String> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(&[0xa5; 4096])?;
+    file.sync_all()?;
+    Ok("overwritten".to_owned())
 }
 
 fn fill(path: &str) -> io::Result<String> {

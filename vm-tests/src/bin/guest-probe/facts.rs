@@ -156,10 +156,9 @@ fn file(path: &str) -> String {
     )
 }
 
-/// `ENOENT` and the like: the same on every C library.
+/// `NotFound` and the like, with the number.
 pub(crate) fn short(error: &io::Error) -> String {
-    rustix::io::Errno::from_io_error(error)
-        .map_or_else(|| error.to_string(), |errno| format!("{errno:?}"))
+    format!("{:?} {}", error.kind(), error.raw_os_error().unwrap_or_default())
 }
 
 fn text(path: &str) -> String {
