@@ -35,7 +35,13 @@ Look before you trust:
   ravelin inspect initramfs.cpio.zst
   ravelin launch --print
 
-`ravelin COMMAND --help` has the details of each command.";
+`ravelin COMMAND --help` has the details of each command.
+
+With --json, standard output has exactly one JSON document, also when the command fails: its
+\"kind\" is then \"error\", with \"message\", \"causes\", \"help\" and \"exit_code\". The fields of every
+other kind are listed in the help of its command. All have \"kind\" and \"format\" (1); fields are
+added in later releases, never renamed. Only a command line that cannot be parsed is answered
+without JSON.";
 
 /// The owner's command line.
 #[derive(Debug, Parser)]
@@ -62,24 +68,22 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Print the result as one JSON document on standard output
-    ///
-    /// Standard output then has exactly one JSON document, also when the command fails
-    /// (its "kind" is then "error"); the fields of each are listed in the command's help.
-    /// Fields are added in later releases, never renamed. Messages stay on standard error.
     #[arg(long, global = true)]
     json: bool,
-    /// Print nothing but errors and warnings
-    ///
-    /// No progress, no notes, no result (unless --json asks for it); the exit code tells.
+    /// Print nothing but errors and warnings, and JSON if --json asks for it
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more on standard error: each stage with its time, external programs
+    /// Say more on standard error, such as the time that each stage took
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// When to use colours
-    ///
-    /// `auto` uses them on a terminal, unless NO_COLOR is set.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Use colours: always, never, or auto (on a terminal, unless NO_COLOR is set)
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
     color: Color,
 }
 

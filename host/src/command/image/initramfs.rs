@@ -75,7 +75,7 @@ pub(crate) struct Initramfs {
     /// Take the modules for this root file system (repeatable)
     ///
     /// Default: what the VM description and the configuration say, else erofs.
-    #[arg(short, long, value_name = "TYPE", value_enum)]
+    #[arg(short, long, alias = "fs", value_name = "TYPE", value_enum)]
     filesystem: Vec<FileSystem>,
     /// Take this set of modules too: virtio-mmio, virtio-scsi, nvme, sha512, … (repeatable)
     ///
@@ -85,6 +85,8 @@ pub(crate) struct Initramfs {
     #[arg(long, value_name = "SET", value_parser = str::parse::<Set>)]
     set: Vec<Set>,
     /// Take this module too; the boot fails without it (repeatable)
+    ///
+    /// A root that has no kernel modules of its own needs virtio_net here to have a network.
     #[arg(long, value_name = "NAME")]
     module: Vec<String>,
     /// Take this module too if the kernel has it; the boot goes on without it (repeatable)

@@ -10,12 +10,20 @@ use crate::failure::Result;
 use crate::interrupt;
 use crate::terminal::Terminal;
 
+const EXAMPLES: &str = "\
+Examples:
+  ravelin image verity --from rootfs/ --output root.img --vm vm.toml
+  ravelin image initramfs --output initramfs.cpio.zst --vm vm.toml \\
+      --kernel vmlinuz-6.12.95 --kernel-modules lib/modules/6.12.95
+  ravelin image verify root.img.toml";
+
 /// Make and check the files that a VM boots from
 ///
 /// `initramfs` makes the archive with PID 1, `verity` the disk with its hash tree; both can
 /// write the VM description. `verify` checks a disk. Outputs appear under their names only when
 /// they are complete: an interrupted or failed command leaves the old file, or none.
 #[derive(Debug, Subcommand)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) enum Image {
     Initramfs(initramfs::Initramfs),
     Verity(Box<verity::Verity>),

@@ -75,7 +75,13 @@ pub(crate) struct Verity {
     /// The file system to make [default: erofs]
     ///
     /// Not for a source that is a file-system image already.
-    #[arg(long, value_enum, value_name = "TYPE", help_heading = "File system")]
+    #[arg(
+        long,
+        alias = "filesystem",
+        value_enum,
+        value_name = "TYPE",
+        help_heading = "File system"
+    )]
     fs: Option<MadeFileSystem>,
     /// Its compression: NAME, NAME:LEVEL, or none [default: lz4 for erofs, zstd for squashfs]
     #[arg(long, value_name = "HOW", value_parser = compression, help_heading = "File system")]
