@@ -1,3 +1,5 @@
 //! The owner's side of SEV-SNP attestation.
 
 #![forbid(unsafe_code)]
+
+pub mod measurement;
