@@ -23,6 +23,8 @@ pub(crate) struct Built {
     pub(crate) ravelin: PathBuf,
     /// The init of the tests' small roots.
     pub(crate) guest_probe: Option<PathBuf>,
+    /// The yardstick of the boot benchmark.
+    pub(crate) reference_init: Option<PathBuf>,
 }
 
 impl Built {
@@ -32,6 +34,9 @@ impl Built {
         command.env("RAVELIN_INIT", &self.init).env("RAVELIN_CLI", &self.ravelin);
         if let Some(guest_probe) = &self.guest_probe {
             command.env("RAVELIN_GUEST_PROBE", guest_probe);
+        }
+        if let Some(reference_init) = &self.reference_init {
+            command.env("RAVELIN_REFERENCE_INIT", reference_init);
         }
     }
 }
@@ -53,7 +58,7 @@ pub(crate) fn build(project: &Project, prepared: &Prepared) -> Result<Built> {
     prepared.export_tools(&mut cargo);
     command::run(&mut cargo)?;
     let ravelin = project.target.join("release/ravelin");
-    Ok(Built { init, ravelin, guest_probe: None })
+    Ok(Built { init, ravelin, guest_probe: None, reference_init: None })
 }
 
 /// Builds what the virtual machine tests need besides.
@@ -61,6 +66,13 @@ pub(crate) fn build_for_tests(project: &Project, prepared: &Prepared) -> Result<
     let built = build(project, prepared)?;
     let guest_probe = static_binary(project, prepared, "vm-tests", "guest-probe")?;
     Ok(Built { guest_probe: Some(guest_probe), ..built })
+}
+
+/// Builds what the benchmarks need besides.
+pub(crate) fn build_for_bench(project: &Project, prepared: &Prepared) -> Result<Built> {
+    let built = build(project, prepared)?;
+    let reference_init = static_binary(project, prepared, "vm-tests", "reference-init")?;
+    Ok(Built { reference_init: Some(reference_init), ..built })
 }
 
 fn static_binary(

@@ -3,6 +3,7 @@
 //! One file a chore. Nothing here is part of what ships; the chores call the
 //! same `cargo` and the same `ravelin` that a user would.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -32,6 +33,8 @@ enum Chore {
     Demo,
     /// Format, lints, layers, then every test, virtual machines included
     Test(test::Arguments),
+    /// Measure Ravelin against its goals and other tools, in one table of ratios
+    Bench(bench::Arguments),
     /// Check that the crates depend on each other as DESIGN.md allows
     Layers,
 }
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Build => build::run(&project),
         Chore::Demo => demo::run(&project),
         Chore::Test(arguments) => test::run(&project, &arguments),
+        Chore::Bench(arguments) => bench::run(&project, &arguments),
         Chore::Layers => layers::run(&project),
     }
 }

@@ -1,0 +1,125 @@
+//! Boots of one disk by PID 1 and by the reference init, in turns.
+//!
+//! Both find the same kernel, disk and modules, on two emulated processors. The
+//! real init of the root is the reference program again: it shows the log.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vm_tests::{Stop, Vm};
+
+use crate::samples::{Boot, Log};
+use crate::sizes::modules;
+use crate::tools::{number, ravelin, report, text, variable};
+
+/// What an image has: with leftovers of host keys, and the default directories.
+const DIRECTORIES: [&str; 11] =
+    ["dev", "proc", "sys", "run", "etc/ssh", "var/lib/dbus", "home", "root", "tmp", "srv", "sbin"];
+
+pub(crate) fn measure(scratch: &Path, boots: usize) -> Result<Boot> {
+    let images = Images::make(scratch)?;
+    let mut logs = Boot::default();
+    for round in 0..boots {
+        eprintln!("bench: boots in QEMU, round {} of {boots}", round + 1);
+        for turn in 0..3 {
+            match (round + turn) % 3 {
+                0 => logs.ours.push(images.boot(&images.ours, &images.our_cmdline)?),
+                1 => logs.reference.push(images.boot(&images.reference, &images.cmdline)?),
+                _ => {
+                    let quiet = format!("{} quiet", images.our_cmdline);
+                    logs.quiet.push(images.boot(&images.ours, &quiet)?);
+                }
+            }
+        }
+    }
+    Ok(logs)
+}
+
+struct Images {
+    disk: PathBuf,
+    ours: PathBuf,
+    our_cmdline: String,
+    reference: PathBuf,
+    cmdline: String,
+}
+
+impl Images {
+    fn make(scratch: &Path) -> Result<Self> {
+        let (tree, disk) = (scratch.join("small"), scratch.join("small.img"));
+        let init = variable("RAVELIN_REFERENCE_INIT")?;
+        make_tree(&tree, &init)?;
+        let vm = scratch.join("small.vm.toml");
+        let mut verity = ravelin()?;
+        verity.args(["--quiet", "--json", "image", "verity", "--root-owned", "--from"]);
+        verity.arg(&tree).arg("--output").arg(&disk).arg("--vm").arg(&vm);
+        let image = report(&mut verity)?;
+        Ok(Self {
+            disk,
+            ours: initramfs(&scratch.join("ours.cpio.zst"), None)?,
+            our_cmdline: text(&image, "vm_cmdline")?.to_owned(),
+            reference: initramfs(&scratch.join("reference.cpio.zst"), Some(&init))?,
+            cmdline: reference_cmdline(&image)?,
+        })
+    }
+
+    fn boot(&self, initrd: &Path, cmdline: &str) -> Result<Log> {
+        let vm = Vm::new().initrd(initrd).cmdline(cmdline).cpus(2).disk(&self.disk, "root");
+        let outcome = vm.run();
+        let log: Log = outcome
+            .console
+            .values("LOG ")
+            .iter()
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(time, line)| Some((time.parse().ok()?, line.to_owned())))
+            .collect();
+        let ended = outcome.stop == Stop::PowerOff;
+        ensure!(ended && !log.is_empty(), "{:?}\n{}", outcome.stop, outcome.console);
+        Ok(log)
+    }
+}
+
+fn make_tree(tree: &Path, init: &Path) -> Result<()> {
+    for directory in DIRECTORIES {
+        fs::create_dir_all(tree.join(directory)).context("make the root's directories")?;
+    }
+    for kind in ["ecdsa", "ed25519", "rsa"] {
+        fs::write(tree.join(format!("etc/ssh/ssh_host_{kind}_key")), "everybody's\n")?;
+    }
+    fs::copy(init, tree.join("sbin/init")).context("copy the real init")?;
+    Ok(())
+}
+
+fn initramfs(output: &Path, init: Option<&Path>) -> Result<PathBuf> {
+    let mut command = ravelin()?;
+    command.args(["--quiet", "image", "initramfs", "--filesystem", "erofs"]);
+    command.arg("--kernel-modules").arg(modules()?).arg("--output").arg(output);
+    if let Some(init) = init {
+        command.arg("--init").arg(init);
+    }
+    let status = command.status().context("start ravelin")?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(output.to_owned())
+}
+
+/// The same words, but the table in the place of what it is made from.
+fn reference_cmdline(image: &Value) -> Result<String> {
+    let words = text(image, "vm_cmdline")?.split(' ').filter(|word| !word.starts_with("ravelin."));
+    let words: Vec<&str> = words.collect();
+    let (data, hash) = ("/dev/vda1", "/dev/vda2");
+    let (blocks, data_block) = (number(image, "data_blocks")?, number(image, "data_block_size")?);
+    let table = format!(
+        "{} 1 {data} {hash} {data_block} {} {blocks} {} {} {} {} 1 panic_on_corruption",
+        blocks * data_block / 512,
+        number(image, "hash_block_size")?,
+        number(image, "hash_start_block")?,
+        text(image, "algorithm")?,
+        text(image, "root_hash")?,
+        text(image, "salt")?,
+    );
+    Ok(format!(
+        "{} REFERENCE_FSTYPE=erofs REFERENCE_DEVICES=\"{data} {hash}\" REFERENCE_TABLE=\"{table}\"",
+        words.join(" ")
+    ))
+}

@@ -1,0 +1,166 @@
+//! `cargo xtask bench`: Ravelin against its goals and against other tools.
+//!
+//! This builds what is measured, starts the measuring program (`measure/`, a
+//! program of its own), and makes one table of what it found. A file for each
+//! benchmark says what its numbers are held against; `measure/` has the other
+//! half of it, the taking of the samples.
+
+mod boot;
+mod boot_log;
+mod docs;
+mod machine;
+mod memory;
+mod report;
+mod samples;
+mod sizes;
+mod statistics;
+mod verity;
+
+use std::io;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use self::machine::Machine;
+use self::report::Row;
+use self::samples::Samples;
+use crate::build::{self, Built};
+use crate::command;
+use crate::project::Project;
+use crate::setup::{self, Prepared};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these [default: all]
+    #[arg(value_enum)]
+    names: Vec<Benchmark>,
+    /// Print JSON, with every sample
+    #[arg(long)]
+    json: bool,
+    /// Write the tables into docs/performance.md
+    #[arg(long, conflicts_with = "names")]
+    write_docs: bool,
+    /// Fail if a goal is missed; for people on a quiet machine, not for CI
+    #[arg(long)]
+    check: bool,
+    /// Rounds of the hash tree benchmark
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Boots of each kind
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    boots: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Benchmark {
+    /// Hash tree of 2 GiB, against SHA-256 alone and `veritysetup format`
+    Verity,
+    /// Peak memory of `ravelin image verity`
+    Memory,
+    /// PID 1 and the initramfs
+    Sizes,
+    /// PID 1 in QEMU, against a minimal reference init
+    Boot,
+}
+
+/// All that one run has found out.
+#[derive(Serialize)]
+struct Outcome {
+    machine: Machine,
+    rows: Vec<Row>,
+    steps: Vec<boot::StepTime>,
+    samples: Samples,
+}
+
+pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    let samples = keeping_stdout_clean(|| {
+        let prepared = setup::ensure(project)?;
+        let built = build::build_for_bench(project, &prepared)?;
+        measure(project, &prepared, &built, arguments)
+    })?;
+    let outcome = evaluate(samples)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&outcome).context("write JSON")?);
+    } else {
+        println!("{}", outcome.tables());
+    }
+    if arguments.write_docs {
+        docs::write(project, &outcome)?;
+    }
+    let missed = outcome.rows.iter().filter(|row| row.met() == Some(false)).count();
+    if arguments.check && missed > 0 {
+        bail!("{missed} goals are missed");
+    }
+    Ok(())
+}
+
+/// What is printed while things are built goes to standard error: standard
+/// output is for the result alone.
+fn keeping_stdout_clean<T>(action: impl FnOnce() -> Result<T>) -> Result<T> {
+    let stdout = rustix::io::dup(io::stdout()).context("keep standard output")?;
+    rustix::stdio::dup2_stdout(io::stderr()).context("redirect standard output")?;
+    let result = action();
+    rustix::stdio::dup2_stdout(stdout).context("restore standard output")?;
+    result
+}
+
+fn measure(
+    project: &Project,
+    prepared: &Prepared,
+    built: &Built,
+    arguments: &Arguments,
+) -> Result<Samples> {
+    let mut cargo = project.cargo();
+    prepared.export(&mut cargo);
+    built.export(&mut cargo);
+    cargo.env("RAVELIN_BENCH_DIRECTORY", project.target.join("bench"));
+    cargo.args(["bench", "--quiet", "--package", "xtask", "--bench", "measure", "--"]);
+    for benchmark in Benchmark::value_variants() {
+        if arguments.names.is_empty() || arguments.names.contains(benchmark) {
+            cargo.args(benchmark.to_possible_value().map(|value| value.get_name().to_owned()));
+        }
+    }
+    cargo.arg(format!("--rounds={}", arguments.rounds));
+    cargo.arg(format!("--boots={}", arguments.boots));
+    let json = command::stdout(cargo.stdin(Stdio::null()))?;
+    serde_json::from_str(&json).context("read the samples")
+}
+
+fn evaluate(samples: Samples) -> Result<Outcome> {
+    let mut rows = Vec::new();
+    let mut steps = Vec::new();
+    if let Some(verity) = &samples.verity {
+        rows.extend(verity::rows(verity));
+    }
+    if let Some(memory) = &samples.memory {
+        rows.extend(memory::rows(memory));
+    }
+    if let Some(sizes) = &samples.sizes {
+        rows.extend(sizes::rows(sizes));
+    }
+    if let Some(boot) = &samples.boot {
+        rows.extend(boot::rows(boot)?);
+        steps = boot::steps(boot)?;
+    }
+    Ok(Outcome { machine: Machine::look(), rows, steps, samples })
+}
+
+impl Outcome {
+    /// For people: the machine, the table of ratios, and where PID 1's time goes.
+    fn tables(&self) -> String {
+        let mut text = format!("{}\n{}\n", self.machine, report::table(&self.rows));
+        if !self.steps.is_empty() {
+            text.push_str("\nWhere PID 1's time goes, in milliseconds:\n\n");
+            text.push_str(&boot::step_table(&self.steps));
+        }
+        for (benchmark, cores) in &self.samples.others {
+            text.push_str(&format!(
+                "\nDuring `{benchmark}`, other work kept {cores:.1} cores busy on average."
+            ));
+        }
+        text
+    }
+}

@@ -1,0 +1,86 @@
+//! What was measured, before any arithmetic: the measuring program writes it
+//! as JSON, the chore makes the table of it.
+
+use serde::{Deserialize, Serialize};
+
+/// One run; a benchmark that was not asked for is absent.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Samples {
+    /// Hash trees over one file.
+    pub(crate) verity: Option<Verity>,
+    /// Image builds.
+    pub(crate) memory: Option<Vec<Memory>>,
+    /// Files.
+    pub(crate) sizes: Option<Sizes>,
+    /// Boots.
+    pub(crate) boot: Option<Boot>,
+    /// How many cores were busy with something else, on average; by benchmark.
+    pub(crate) others: Vec<(String, f64)>,
+}
+
+/// Rounds in which everybody hashed the same bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Verity {
+    /// The size of the data.
+    pub(crate) bytes: u64,
+    /// Each in another order.
+    pub(crate) rounds: Vec<Round>,
+}
+
+/// What each has spent in one round.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Round {
+    /// `verity::build`, two threads, from file to file.
+    pub(crate) ours: Spent,
+    /// SHA-256 alone: two threads, each over its half, in memory.
+    pub(crate) bound: Spent,
+    /// `veritysetup format`, from file to file.
+    pub(crate) veritysetup: Spent,
+}
+
+/// Seconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Spent {
+    /// Of the clock on the wall.
+    pub(crate) wall: f64,
+    /// Of processors, user and system.
+    pub(crate) cpu: f64,
+}
+
+/// One `ravelin image verity`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// What the image was made from.
+    pub(crate) source: String,
+    /// The size of that.
+    pub(crate) bytes: u64,
+    /// The most that `ravelin` itself had in memory, in bytes.
+    pub(crate) own: u64,
+    /// The most that a program had that it started, in bytes; 0 if there was none.
+    pub(crate) children: u64,
+}
+
+/// Sizes of files, in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sizes {
+    /// PID 1, static and stripped.
+    pub(crate) init: u64,
+    /// The whole initramfs of a verity root on erofs.
+    pub(crate) initramfs: u64,
+    /// The same, `zstd -19`.
+    pub(crate) compressed: u64,
+}
+
+/// Boots of one disk, in turns.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Boot {
+    /// By PID 1.
+    pub(crate) ours: Vec<Log>,
+    /// By PID 1 with `quiet` on the command line: nothing goes to the console.
+    pub(crate) quiet: Vec<Log>,
+    /// By the reference init.
+    pub(crate) reference: Vec<Log>,
+}
+
+/// Lines of a boot's log, each with the kernel's time in microseconds.
+pub(crate) type Log = Vec<(u64, String)>;
