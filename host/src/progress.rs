@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use image_builder::progress::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-const WITH_SIZE: &str =
-    "{spinner} {msg:24} {bar:30} {bytes:>11}/{total_bytes} {bytes_per_sec} {eta:>4} left";
-const WITHOUT_SIZE: &str = "{spinner} {msg:24} {elapsed}";
+const WITH_SIZE: &str = "{spinner} {msg} {wide_bar} {bytes}/{total_bytes} {eta:>4} left";
+const WITHOUT_SIZE: &str = "{spinner} {msg} {elapsed}";
 
 /// The progress of one command.
 #[derive(Debug)]

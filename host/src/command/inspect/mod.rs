@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use image_builder::disk::describe as describe_disk;
+use image_builder::progress::Progress;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -111,6 +112,8 @@ enum Content {
 pub(crate) fn run(arguments: &Inspect, terminal: &Terminal) -> Result {
     let path = &arguments.file;
     let input = Input::open(path)?;
+    let progress = terminal.progress();
+    progress.stage("reading", None);
     let mut findings = Findings::default();
     let content = content(&input, &mut findings)?;
     let sha256 = match content {
@@ -123,6 +126,7 @@ pub(crate) fn run(arguments: &Inspect, terminal: &Terminal) -> Result {
         | Content::Executable(_)
         | Content::Kernel(_) => Some(input.sha256()?),
     };
+    progress.finish();
     let file = printable(&path.to_string_lossy());
     let report = Report { file, bytes: input.bytes, sha256, findings, content };
     terminal.result("inspect", &report, &describe(&report))?;
