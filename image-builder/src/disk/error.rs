@@ -60,10 +60,10 @@ pub enum BuildError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// An image cannot be copied.
+    /// A file system cannot be copied into place.
     #[error("{}: cannot be copied", .path.display())]
-    Import {
-        /// The image.
+    Copy {
+        /// The image, or the output.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,

@@ -25,6 +25,7 @@ mod source;
 mod tree;
 mod verify;
 
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -47,6 +48,7 @@ use crate::output::{Output, commit_all};
 use crate::progress::Progress;
 use fs::{Place, Settings};
 use source::Opened;
+use tree::Tree;
 
 /// What a build made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,25 +75,11 @@ pub fn build(
 ) -> Result<Built, BuildError> {
     let names = layout::Names::of(target, sidecar_path)?;
     let params = params(options)?;
-    let opened = source.open()?;
-
-    let data = Output::create(target.data_path())?;
     let offset = layout::data_offset(target);
-    let place = Place { file: data.file(), offset, beside: target.data_path() };
-    let (found, notes) = match opened {
-        Opened::Image { path, file } => (import(&path, &file, &place, progress)?, Notes::default()),
-        Opened::Tree(tree) => {
-            let notes = fs::make(tree, &settings(options), &place, progress)?;
-            let found = file_system_at(data.file(), offset)?;
-            (found, notes)
-        }
+    let Filled { data, found, notes } = match source.open()? {
+        Opened::Image { path, file } => import(&path, &file, target, &params, progress)?,
+        Opened::Tree(tree) => make(tree, options, target, progress)?,
     };
-    if found.block_size < params.data_block_size.to_u32() {
-        let (kind, block_size) = (found.kind, found.block_size);
-        let data_block_size = params.data_block_size;
-        return Err(BuildError::BlockSize { kind, block_size, data_block_size });
-    }
-
     let data_bytes = layout::data_bytes(found.size)?;
     let geometry = Geometry::new(&params, params.data_blocks(data_bytes)?)?;
     let hash_bytes = geometry.after_superblock(0)?.end();
@@ -100,7 +88,7 @@ pub fn build(
     progress.stage("hashing", Some(data_bytes));
     let advance = |bytes| progress.advance(bytes);
     let build_options = verity::BuildOptions { threads: options.threads, progress: &advance };
-    let tree = |hash: &Region<&std::fs::File>| {
+    let tree = |hash: &Region<&File>| {
         let data = Region::new(data.file(), offset, data_bytes);
         let blocks = geometry.data_blocks();
         verity::build(&data, blocks, hash, 0, Some(uuid), &params, &build_options)
@@ -180,25 +168,63 @@ fn settings(options: &Options) -> Settings<'_> {
     }
 }
 
+/// A data output that holds its file system.
+struct Filled {
+    data: Output,
+    found: FileSystem,
+    notes: Notes,
+}
+
 /// Takes a file system's image as it is, without what may follow it in its file.
 fn import(
     path: &Path,
-    file: &std::fs::File,
-    place: &Place<'_>,
+    file: &File,
+    target: &Target,
+    params: &Params,
     progress: &dyn Progress,
-) -> Result<FileSystem, BuildError> {
-    let failed = |source| BuildError::Import { path: path.to_owned(), source };
-    let found = file_system_at(file, 0)?;
+) -> Result<Filled, BuildError> {
+    let found = file_system_in(file)?;
+    if found.block_size < params.data_block_size.to_u32() {
+        let (kind, block_size) = (found.kind, found.block_size);
+        let data_block_size = params.data_block_size;
+        return Err(BuildError::BlockSize { kind, block_size, data_block_size });
+    }
+    let data = Output::create(target.data_path())?;
     progress.stage("copying the file system", Some(found.size));
-    copy::copy(file, place.file, place.offset, found.size, progress).map_err(failed)?;
-    Ok(found)
+    copy::copy(file, data.file(), layout::data_offset(target), found.size, progress)
+        .map_err(|source| BuildError::Copy { path: path.to_owned(), source })?;
+    Ok(Filled { data, found, notes: Notes::default() })
 }
 
-/// The file system that fills the file from `offset` on.
-fn file_system_at(file: &std::fs::File, offset: u64) -> Result<FileSystem, ProbeError> {
-    let length = file.metadata().map_err(|source| ProbeError::Read { offset: 0, source })?.len();
-    let bytes = length.saturating_sub(offset);
-    file_system_of(&Region::new(file, offset, bytes), bytes)
+/// Makes a file system from a tree, with blocks of 4096 bytes: any data blocks suit.
+fn make(
+    tree: Tree,
+    options: &Options,
+    target: &Target,
+    progress: &dyn Progress,
+) -> Result<Filled, BuildError> {
+    let path = target.data_path();
+    let made = Output::create(path)?;
+    let place = Place { file: made.file(), beside: path };
+    let notes = fs::make(tree, &settings(options), &place, progress)?;
+    let found = file_system_in(made.file())?;
+    let data = match target {
+        Target::Files { .. } => made,
+        Target::Disk { .. } => {
+            let disk = Output::create(path)?;
+            progress.stage("copying the file system", Some(found.size));
+            let offset = layout::data_offset(target);
+            copy::copy(made.file(), disk.file(), offset, found.size, progress)
+                .map_err(|source| BuildError::Copy { path: path.to_owned(), source })?;
+            disk
+        }
+    };
+    Ok(Filled { data, found, notes })
+}
+
+fn file_system_in(file: &File) -> Result<FileSystem, ProbeError> {
+    let bytes = file.metadata().map_err(|source| ProbeError::Read { offset: 0, source })?.len();
+    file_system_of(file, bytes)
 }
 
 /// The seed of an image that was given none.

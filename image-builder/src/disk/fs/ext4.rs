@@ -66,8 +66,7 @@ pub(super) fn make(
 
     progress.stage("making the ext4 file system", None);
     let blocks = size.map_or_else(|| blocks_for(&totals), |bytes| bytes / BLOCK);
-    let running =
-        run(&tool, settings, place.file, place.offset, blocks, inodes_for(&totals), input)?;
+    let running = run(&tool, settings, place.file, blocks, inodes_for(&totals), input)?;
     notes.extend(running);
     Ok(notes)
 }
@@ -76,7 +75,6 @@ fn run(
     tool: &Tool,
     settings: &Settings<'_>,
     file: &File,
-    offset: u64,
     blocks: u64,
     inodes: u64,
     input: File,
@@ -85,10 +83,8 @@ fn run(
         ["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0", "-G", "16"]
             .map(Into::into)
             .into();
-    let extended = format!(
-        "offset={offset},hash_seed={},root_owner=0:0,lazy_itable_init=0,nodiscard",
-        settings.hash_seed
-    );
+    let extended =
+        format!("hash_seed={},root_owner=0:0,lazy_itable_init=0,nodiscard", settings.hash_seed);
     for (name, value) in [
         ("-N", inodes.to_string()),
         ("-O", FEATURES.to_owned()),
@@ -118,7 +114,7 @@ fn probe_tool(tool: &Tool, settings: &Settings<'_>, place: &Place<'_>) -> Result
     let (empty, image) = (Output::create(place.beside)?, Output::create(place.beside)?);
     let mut input = empty.file().try_clone().map_err(scratch)?;
     input.write_all(&[0; 1024]).and_then(|()| input.rewind()).map_err(scratch)?;
-    match run(tool, settings, image.file(), 0, 512, 16, input) {
+    match run(tool, settings, image.file(), 512, 16, input) {
         Ok(_) => Ok(()),
         Err(BuildError::Tool(super::ToolError::Failed { words, .. })) => {
             let said = words.lines().next().unwrap_or("it said nothing");

@@ -1,10 +1,11 @@
 //! File systems made from a tree by their own tools, without root.
 //!
 //! Each tool gets the canonical tar stream of [`tree`](super::tree) and writes
-//! straight into the unnamed output file, at the offset where its partition
-//! begins: all three can, so the data is written once and hashed from the page
-//! cache. Only erofs-utils 1.7 cannot; there the image is made in a second
-//! unnamed file and copied with `copy_file_range`.
+//! to the start of an unnamed file. All three could write at the offset where the
+//! partition begins, and are not asked to: erofs-utils 1.8.6 then puts wrong data
+//! into files, without a word. A disk's root partition is copied from that file
+//! instead, inside of the kernel (by reference where the file system can), which
+//! is the cheapest part of a build.
 //!
 //! What reaches the bytes of a file system is the tree, the seed and the
 //! options: no environment, clock, user, configuration file or core count.
@@ -139,8 +140,6 @@ pub(crate) struct Settings<'a> {
 /// Where a file system is written.
 pub(crate) struct Place<'a> {
     pub(crate) file: &'a File,
-    /// Bytes before it.
-    pub(crate) offset: u64,
     /// A path beside which unnamed files may be made.
     pub(crate) beside: &'a Path,
 }

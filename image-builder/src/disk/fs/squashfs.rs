@@ -1,4 +1,6 @@
-//! SquashFS by `mksquashfs` (squashfs-tools), which reads a tar since 4.5.
+//! SquashFS by `mksquashfs` (squashfs-tools). It reads a tar since 4.5, but only
+//! from 4.6 on can it be told the root's owner and time: before, those are the
+//! builder's, and no build gives the same bytes as another.
 
 use std::ffi::OsString;
 
@@ -13,7 +15,7 @@ use crate::progress::Progress;
 static WANTED: Wanted = Wanted {
     name: "mksquashfs",
     variable: "RAVELIN_MKSQUASHFS",
-    remedy: "squashfs-tools 4.5.1 or later (Debian 12, Ubuntu 22.04), or choose erofs",
+    remedy: "squashfs-tools 4.6 or later (Debian 13, Ubuntu 24.04), or choose erofs",
 };
 
 const DIALECT: Dialect = Dialect {
@@ -35,13 +37,12 @@ pub(super) fn make(
     progress: &dyn Progress,
 ) -> Result<Notes, BuildError> {
     let tool = Tool::find(&WANTED, settings.tools.mksquashfs.as_ref())?;
-    let help = tool.ask(&["-help"])?;
-    for option in ["-tar", "-offset", "-mkfs-time", "-root-mode", "-root-uid", "-root-time"] {
-        if !help.contains(option) {
-            let version = tool.ask(&["-version"])?;
-            let version = version.lines().next().unwrap_or("unknown version").trim();
-            return Err(tool.unfit(format!("it lacks the option {option} ({version})")).into());
-        }
+    // An option that came with 4.6; those for the root are older, and had no effect.
+    if !tool.ask(&["-help"])?.contains("-default-uid") {
+        let version = tool.ask(&["-version"])?;
+        let version = version.lines().next().unwrap_or("unknown version").trim();
+        let lacks = format!("it cannot be told the owner and time of the root ({version})");
+        return Err(tool.unfit(lacks).into());
     }
     let mut args: Vec<OsString> = vec!["-".into(), path_of(place.file).into()];
     args.extend(
@@ -50,7 +51,6 @@ pub(super) fn make(
     );
     let mut option = |name: &str, value: String| args.extend([name.into(), value.into()]);
     option("-mkfs-time", settings.created.to_string());
-    option("-offset", place.offset.to_string());
     option("-b", "128K".to_owned());
     match compression {
         Some(Compression { algorithm, level }) => {

@@ -106,6 +106,10 @@ impl<'a, W: Write> Canonical<'a, W> {
 
     /// The user's choices.
     fn adapt(&mut self, entry: &mut Entry) -> Result<(), BuildError> {
+        if matches!(entry.kind, Kind::Symlink { .. }) {
+            // Linux gives them no other mode, whatever a tar says.
+            entry.meta.mode = 0o777;
+        }
         (entry.meta.uid, entry.meta.gid) = self.rules.owner.map(entry.meta.uid, entry.meta.gid);
         let dialect = self.rules.dialect;
         let at_root = entry.path.is_empty() && !dialect.root_member;

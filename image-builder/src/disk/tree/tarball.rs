@@ -40,37 +40,73 @@ impl Tarball {
         let name = self.name;
         let plain = plain(self.reader).map_err(|error| damaged(&name, 0, error))?;
         let mut members = Members::new(plain);
-        let mut sink = Err(open);
+        let mut stream = Stream::Waiting { open, before: Vec::new() };
         loop {
             let next = members.next();
             let Some(member) = next.map_err(|e| damaged(&name, members.offset(), e))? else {
                 break;
             };
             let entry = parse(&member)?;
-            let mut opened = match sink {
-                Ok(sink) => sink,
-                Err(open) if entry.path.is_empty() => {
-                    sink = Ok(open(&entry)?);
-                    continue;
-                }
-                Err(open) => open(&Entry::implied_directory(Vec::new()))?,
-            };
-            match opened.add(entry, &mut members.content(&member)) {
+            match stream.add(entry, &mut members.content(&member)) {
                 Err(BuildError::Tree(TreeError::Read { source, .. })) => {
                     return Err(damaged(&name, members.offset(), source).into());
                 }
-                added => added?,
+                added => stream = added?,
             }
-            sink = Ok(opened);
         }
         match members.only_zeros_follow() {
             Ok(true) => {}
             Ok(false) => return Err(TreeError::Trailing { name }.into()),
             Err(error) => return Err(damaged(&name, members.offset(), error).into()),
         }
-        match sink {
-            Ok(sink) => Ok(sink),
-            Err(open) => open(&Entry::implied_directory(Vec::new())),
+        stream.begun(None)
+    }
+}
+
+/// The most members that are held back for the root; each may have some MiB of
+/// attributes.
+const BEFORE_ROOT: usize = 32;
+
+/// A stream begins with the root. Some tars (mmdebstrap's) have device nodes
+/// before it: members without content are held back until it comes.
+enum Stream<S, O> {
+    Waiting { open: O, before: Vec<Entry> },
+    Begun(S),
+}
+
+impl<S: Sink, O: FnOnce(&Entry) -> Result<S, BuildError>> Stream<S, O> {
+    fn add(self, entry: Entry, content: &mut dyn Read) -> Result<Self, BuildError> {
+        match self {
+            Stream::Waiting { .. } if entry.path.is_empty() => {
+                Ok(Stream::Begun(self.begun(Some(&entry))?))
+            }
+            Stream::Waiting { open, mut before }
+                if before.len() < BEFORE_ROOT
+                    && !matches!(entry.kind, Kind::File { size: 1.. }) =>
+            {
+                before.push(entry);
+                Ok(Stream::Waiting { open, before })
+            }
+            Stream::Waiting { .. } | Stream::Begun(_) => {
+                let mut sink = self.begun(None)?;
+                sink.add(entry, content)?;
+                Ok(Stream::Begun(sink))
+            }
+        }
+    }
+
+    /// The sink, begun with `root` or, without one, an implied root.
+    fn begun(self, root: Option<&Entry>) -> Result<S, BuildError> {
+        match self {
+            Stream::Begun(sink) => Ok(sink),
+            Stream::Waiting { open, before } => {
+                let implied = Entry::implied_directory(Vec::new());
+                let mut sink = open(root.unwrap_or(&implied))?;
+                for entry in before {
+                    sink.add(entry, &mut io::empty())?;
+                }
+                Ok(sink)
+            }
         }
     }
 }
@@ -224,4 +260,60 @@ fn time(value: &[u8]) -> Option<Time> {
     let plain = fraction.bytes().all(|b| b.is_ascii_digit());
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     Some(Time::new(seconds.parse().ok()?, digits.parse().ok().filter(|_| plain)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::tree::Note;
+
+    /// The order in which a sink gets a tree.
+    struct Order(Vec<(Vec<u8>, u16)>);
+
+    impl Sink for Order {
+        fn add(&mut self, entry: Entry, _: &mut dyn Read) -> Result<(), BuildError> {
+            self.0.push((entry.path, entry.meta.mode));
+            Ok(())
+        }
+
+        fn note(&mut self, _: Note) {}
+    }
+
+    fn order(members: &[(&str, EntryType, &[u8])]) -> Vec<(Vec<u8>, u16)> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, kind, content) in members {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o711);
+            header.set_size(content.len() as u64);
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
+            header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_cksum();
+            tar.append(&header, *content).unwrap();
+        }
+        let bytes = io::Cursor::new(tar.into_inner().unwrap());
+        let tarball = Tarball::from_reader("test", Box::new(bytes));
+        let root = |root: &Entry| Ok(Order(vec![(root.path.clone(), root.meta.mode)]));
+        tarball.stream(root).unwrap().0
+    }
+
+    #[test]
+    fn the_root_may_follow_members_without_content() {
+        let null = ("./dev/null", EntryType::Char, &b""[..]);
+        let root = ("./", EntryType::Directory, &b""[..]);
+        let file = ("./file", EntryType::Regular, &b"content"[..]);
+        let names = |order: Vec<(Vec<u8>, u16)>| -> Vec<String> {
+            order.into_iter().map(|(path, _)| String::from_utf8(path).unwrap()).collect()
+        };
+        let late = order(&[null, root, file]);
+        assert_eq!(late[0], (Vec::new(), 0o711));
+        assert_eq!(names(late), ["", "dev/null", "file"]);
+        // Without a root, or with content before it, the root is implied.
+        let implied = order(&[null, file]);
+        assert_eq!(implied[0], (Vec::new(), 0o755));
+        assert_eq!(names(implied), ["", "dev/null", "file"]);
+        assert_eq!(names(order(&[null])), ["", "dev/null"]);
+        assert_eq!(names(order(&[file, root])), ["", "file", ""]);
+    }
 }
