@@ -132,9 +132,12 @@ pub enum Finding {
         difference: Difference,
     },
     /// The data or the hash tree is not what the root hash stands for.
-    #[error("the image is not the one that its root hash stands for")]
+    #[error(
+        "the image is not the one that its root hash stands for (bytes are counted from the start \
+         of the partition or file)"
+    )]
     Tree {
-        /// The first block that is wrong. Offsets are in the partitions or files.
+        /// The first block that is wrong.
         source: VerifyError,
     },
     /// There is no such file system.
