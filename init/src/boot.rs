@@ -61,11 +61,11 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
     done(platform, Step::Mounts, "proc sys dev run");
 
     progress.begin(platform, Step::Configuration);
-    let config = configuration::read(platform, progress)?;
+    let (config, cmdline) = configuration::read(platform, progress)?;
     done(platform, Step::Configuration, &configuration::summary(&config));
 
     progress.begin(platform, Step::Modules);
-    let loaded = timed(platform, &mut progress.modules_time, || modules::load(platform))?;
+    let loaded = timed(platform, &mut progress.modules_time, || modules::load(platform, &cmdline))?;
     done(platform, Step::Modules, &loaded);
 
     progress.begin(platform, Step::Disks);
@@ -118,13 +118,19 @@ pub fn log(platform: &impl Platform, level: Level, line: &str) {
     platform.log(level, &format!("ravelin: [{ms:>5} ms] {line}"));
 }
 
-/// An I/O error on a dm-verity root is corruption if dm-verity says so.
+/// An I/O error on a dm-verity root is corruption if dm-verity says so, and the
+/// disk's own error otherwise.
 fn name_corruption(platform: &impl Platform, progress: &Progress, failure: Failure) -> Failure {
-    let corrupted = progress
-        .root
-        .as_ref()
-        .is_some_and(|_| platform.verity_is_corrupted(root::DM_NAME).unwrap_or(false));
-    if corrupted { Failure::VerityMismatch(Box::new(failure)) } else { failure }
+    if progress.root.is_none() {
+        return failure;
+    }
+    if platform.verity_is_corrupted(root::DM_NAME).unwrap_or(false) {
+        Failure::VerityMismatch(Box::new(failure))
+    } else if failure.is_io_error() {
+        Failure::DiskError(Box::new(failure))
+    } else {
+        failure
+    }
 }
 
 /// The failure block, then the end. The step is where it happened, the code

@@ -64,12 +64,16 @@ codes! {
         => "check that the kernel has dm-verity and the hash, built in or as modules";
     VERITY_MISMATCH = "verity-mismatch": "A block that PID 1 met does not match the root hash."
         => "the disk was changed, or is not the image of this root hash; `ravelin image verify` names the first bad block";
+    DISK_ERROR = "disk-error": "The root's disk answered with an error where PID 1 read."
+        => "the host's storage fails or refuses to be read; look at the host, then at the disk";
     INIT_MISSING = "init-missing": "The real init is not in the root."
         => "set ravelin.root.init to the init of this root";
     INIT_NOT_EXECUTABLE = "init-not-executable": "The real init is no executable file."
         => "set ravelin.root.init to the init of this root";
     NOT_A_DIRECTORY = "not-a-directory": "The root has no directory where one is needed."
         => "make it a directory in the image, or take it out of writable.directories";
+    ROOT_INCOMPLETE = "root-incomplete": "The root has no /dev, /proc, /sys or /run."
+        => "make the directory in the image";
     ENTROPY_DEADLINE = "entropy-deadline": "The kernel's random generator was not ready before the deadline."
         => "use a CPU with RDRAND (random.trust_cpu=on), or raise deadline.entropy";
     HOST_KEY = "host-key": "An SSH host key could not be made."

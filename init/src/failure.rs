@@ -34,6 +34,18 @@ pub enum Step {
 }
 
 impl Step {
+    /// All steps, in order.
+    pub const ALL: [Step; 8] = [
+        Step::Mounts,
+        Step::Configuration,
+        Step::Modules,
+        Step::Disks,
+        Step::Root,
+        Step::Writable,
+        Step::Identity,
+        Step::HandOver,
+    ];
+
     /// The step's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -139,6 +151,9 @@ pub enum Failure {
     /// A block that PID 1 met is not what the root hash says.
     #[error("the root does not match the root hash")]
     VerityMismatch(#[source] Box<Failure>),
+    /// The disk answered with an error where PID 1 read.
+    #[error("the root's disk answers with an error")]
+    DiskError(#[source] Box<Failure>),
     /// There is no real init.
     #[error("looking up the real init {} in the root", path.display())]
     InitMissing {
@@ -154,6 +169,12 @@ pub enum Failure {
         path: PathBuf,
         /// What it is.
         why: &'static str,
+    },
+    /// The root has no directory to move one of the kernel's file systems to.
+    #[error("the root has no directory {}", path.display())]
+    RootIncomplete {
+        /// The directory.
+        path: PathBuf,
     },
     /// There is no directory where the root has to have one.
     #[error("{} has to be a directory of the root, but there is {what}", path.display())]
@@ -204,13 +225,26 @@ impl Failure {
             Failure::VerityTable(_) => &codes::VERITY_TABLE,
             Failure::VeritySetup(_) => &codes::VERITY_SETUP,
             Failure::VerityMismatch(_) => &codes::VERITY_MISMATCH,
+            Failure::DiskError(_) => &codes::DISK_ERROR,
             Failure::InitMissing { .. } => &codes::INIT_MISSING,
             Failure::InitNotExecutable { .. } => &codes::INIT_NOT_EXECUTABLE,
+            Failure::RootIncomplete { .. } => &codes::ROOT_INCOMPLETE,
             Failure::NotADirectory { .. } => &codes::NOT_A_DIRECTORY,
             Failure::EntropyDeadline { .. } => &codes::ENTROPY_DEADLINE,
             Failure::HostKey { .. } => &codes::HOST_KEY,
             Failure::HandOver { .. } => &codes::HAND_OVER,
         }
+    }
+
+    /// Whether an input/output error (EIO) is at the bottom of it.
+    #[must_use]
+    pub fn is_io_error(&self) -> bool {
+        let mut innermost: &dyn Error = self;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        let error = innermost.downcast_ref::<io::Error>();
+        error.and_then(io::Error::raw_os_error) == Some(rustix::io::Errno::IO.raw_os_error())
     }
 
     /// The chain of causes, outermost first, each on one line.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use protocol::config::OnFailure;
 
 use crate::failure::Step;
-use crate::platform::{Kind, Level, Mount, Platform, Program, VerityTarget};
+use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
 
 /// Something at a path.
 #[derive(Debug, Clone)]
@@ -193,6 +193,12 @@ impl Platform for Fake {
         removed.map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.call(format!("rmdir {}", path.display()))?;
+        self.nodes.borrow_mut().remove(path);
+        Ok(())
+    }
+
     fn is_mount_point(&self, path: &Path) -> io::Result<bool> {
         self.call(format!("is-mount-point {}", path.display()))?;
         Ok(false)
@@ -225,13 +231,13 @@ impl Platform for Fake {
         self.call(format!("detach {}", path.display()))
     }
 
-    fn load_modules(&self, paths: &[&Path]) -> Vec<io::Result<()>> {
-        paths
+    fn load_modules(&self, modules: &[Module<'_>]) -> Vec<io::Result<()>> {
+        modules
             .iter()
-            .map(|path| {
-                self.call(format!("module {}", path.display()))?;
+            .map(|module| {
+                self.call(format!("module {} {}", module.path.display(), module.parameters))?;
                 match &*self.module_error.borrow() {
-                    Some((end, errno)) if path.to_str().unwrap().ends_with(end.as_str()) => {
+                    Some((end, errno)) if module.path.to_str().unwrap().ends_with(end.as_str()) => {
                         Err(io::Error::from_raw_os_error(*errno))
                     }
                     _ => Ok(()),

@@ -69,6 +69,15 @@ pub struct Program {
     pub head: Vec<u8>,
 }
 
+/// A kernel module to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module<'a> {
+    /// Its file.
+    pub path: &'a Path,
+    /// Its parameters, `NAME=VALUE` between spaces.
+    pub parameters: String,
+}
+
 /// A dm-verity target, ready to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityTarget {
@@ -141,6 +150,12 @@ pub trait Platform {
     /// From the system.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// From the system.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+
     /// Whether something is mounted at `path`.
     ///
     /// # Errors
@@ -163,8 +178,8 @@ pub trait Platform {
     fn detach_mount(&self, path: &Path) -> io::Result<()>;
 
     /// Loads kernel modules that do not depend on each other, at once; the
-    /// results are in the order of `paths`.
-    fn load_modules(&self, paths: &[&Path]) -> Vec<io::Result<()>>;
+    /// results are in the order of `modules`.
+    fn load_modules(&self, modules: &[Module<'_>]) -> Vec<io::Result<()>>;
 
     /// Starts to collect the events of block devices.
     ///

@@ -11,10 +11,10 @@ use crate::text::excerpt;
 /// (`COMMAND_LINE_SIZE`); other architectures up to 4096.
 pub const MAX_LEN: usize = 4096;
 
-/// Longest command line, in bytes without the terminating NUL, that an x86-64
-/// kernel takes whole (`COMMAND_LINE_SIZE` is 2048). A longer one is cut
-/// silently by the kernel.
-pub const X86_MAX_LEN: usize = 2047;
+/// Longest command line, in bytes without the terminating NUL, that is known to
+/// be whole on x86-64: the kernel keeps 2047 (`COMMAND_LINE_SIZE` is 2048) and
+/// cuts a longer one silently, so that one of 2047 may be the rest of another.
+pub const X86_MAX_LEN: usize = 2046;
 
 /// Prefix of the words that are Ravelin's.
 pub const PREFIX: &str = "ravelin.";
@@ -26,6 +26,15 @@ pub enum CmdlineError {
     /// More than [`MAX_LEN`] bytes.
     #[error("the kernel command line is longer than {MAX_LEN} bytes")]
     TooLong,
+    /// More than [`X86_MAX_LEN`] bytes reached PID 1.
+    #[error(
+        "the kernel command line has {length} bytes, and an x86-64 kernel cuts longer ones: \
+         it may not be whole; {X86_MAX_LEN} bytes are allowed"
+    )]
+    MayBeCut {
+        /// Its length in bytes, without the line end.
+        length: usize,
+    },
     /// Not UTF-8, or with control characters.
     #[error("the kernel command line has a byte that is not printable at offset {offset}")]
     NotPrintable {
@@ -102,6 +111,25 @@ impl CommandLine {
         &self.words
     }
 
+    /// The words that are the kernel's or PID 1's parameters: those before a
+    /// bare `--`. What follows it is for the real init.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str).take_while(|word| *word != "--")
+    }
+
+    /// The parameters for a kernel module, as `NAME[=VALUE]` words between
+    /// spaces: those written `MODULE.NAME[=VALUE]`. In the names `-` and `_` are
+    /// the same. For a module it is modprobe that does this, not the kernel.
+    #[must_use]
+    pub fn module_parameters(&self, module: &str) -> String {
+        let same = |name: &str| name.replace('-', "_");
+        let own = |word: &str| {
+            let (name, parameter) = word.split_once('.')?;
+            (same(name) == same(module) && !name.contains('=')).then(|| parameter.to_owned())
+        };
+        self.parameters().filter_map(own).collect::<Vec<_>>().join(" ")
+    }
+
     /// Ravelin's settings in order: key without the `ravelin.` prefix, value.
     /// Keys are neither checked against the table nor against each other here.
     ///
@@ -109,7 +137,7 @@ impl CommandLine {
     /// If a `ravelin.` word has no `=` or has a quotation mark.
     pub fn settings(&self) -> Result<Vec<(&str, &str)>, CmdlineError> {
         let mut settings = Vec::new();
-        for word in &self.words {
+        for word in self.parameters() {
             // The kernel drops a quotation mark that opens the whole word.
             let bare = word.strip_prefix('"').unwrap_or(word);
             let Some(setting) = bare.strip_prefix(PREFIX) else { continue };
@@ -140,6 +168,17 @@ mod tests {
         let expected =
             [("b", "2=3"), ("e", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
         assert_eq!(got, Ok(expected));
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_for_the_real_init() {
+        assert_eq!(settings("ravelin.a=1 -- ravelin.b=2").unwrap().len(), 1);
+        let line = CommandLine::parse(
+            b"dm_verity.require_signatures=1 dm-verity.x x=dm_verity.y=1 dm_verity_z.a=1 -- dm_verity.b=1",
+        )
+        .unwrap();
+        assert_eq!(line.module_parameters("dm-verity"), "require_signatures=1 x");
+        assert_eq!(line.module_parameters("dm_mod"), "");
     }
 
     #[test]

@@ -42,3 +42,10 @@ pub const CONSOLE: &str = "/dev/console";
 
 /// Device number of [`CONSOLE`]: major, minor.
 pub const CONSOLE_DEVICE: (u32, u32) = (5, 1);
+
+/// The null device of the base archive: where the kernel finds no console, PID
+/// 1's runtime opens it in the console's place. Mode 0666.
+pub const NULL: &str = "/dev/null";
+
+/// Device number of [`NULL`]: major, minor.
+pub const NULL_DEVICE: (u32, u32) = (1, 3);

@@ -43,5 +43,5 @@ pub use options::{BuildOptions, VerifyOptions};
 pub use params::{Algorithm, BlockSize, MAX_SALT, Params, ParamsError, Salt};
 pub use root_hash::{RootHash, RootHashError};
 pub use superblock::{Difference, SUPERBLOCK_SIZE, Superblock, SuperblockError};
-pub use table::{OnCorruption, Sectors, Table, TableError};
+pub use table::{Reaction, Sectors, Table, TableError};
 pub use verify::{Block, VerifyError, verify};

@@ -34,13 +34,15 @@ pub struct Table {
     geometry: Geometry,
     hash_start_block: u64,
     root_hash: RootHash,
-    on_corruption: OnCorruption,
+    on_corruption: Reaction,
+    on_error: Reaction,
     ignore_zero_blocks: bool,
 }
 
-/// What the kernel does when it reads a block whose digest is wrong.
+/// What the kernel does when a block's digest is wrong, or when the disk answers
+/// with an error instead of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnCorruption {
+pub enum Reaction {
     /// The read fails with an input/output error, and the system goes on.
     Eio,
     /// The machine is restarted.
@@ -71,7 +73,8 @@ impl Table {
 
     /// A table for the tree that starts at `hash_start_block` of the hash device
     /// (counted in hash blocks, the superblock not included). A device is a path
-    /// or `major:minor`. It panics on corruption and checks blocks of zeros too.
+    /// or `major:minor`. It panics on corruption, passes on the disk's errors, and
+    /// checks blocks of zeros too.
     ///
     /// # Errors
     /// A value that the kernel would refuse or misread, and a tree that overlaps
@@ -111,15 +114,24 @@ impl Table {
             geometry,
             hash_start_block,
             root_hash,
-            on_corruption: OnCorruption::default(),
+            on_corruption: Reaction::Panic,
+            on_error: Reaction::Eio,
             ignore_zero_blocks: false,
         })
     }
 
     /// The same table with another reaction to corruption.
     #[must_use]
-    pub fn on_corruption(mut self, on_corruption: OnCorruption) -> Self {
+    pub fn on_corruption(mut self, on_corruption: Reaction) -> Self {
         self.on_corruption = on_corruption;
+        self
+    }
+
+    /// The same table with another reaction to errors of the disks. Anything but
+    /// [`Reaction::Eio`] needs Linux 6.12.
+    #[must_use]
+    pub fn on_error(mut self, on_error: Reaction) -> Self {
+        self.on_error = on_error;
         self
     }
 
@@ -139,16 +151,25 @@ impl Table {
 
     fn options(&self) -> impl Iterator<Item = &'static str> + Clone {
         let zeros = self.ignore_zero_blocks.then_some(IGNORE_ZERO_BLOCKS);
-        self.on_corruption.option().into_iter().chain(zeros)
+        let corruption = self.on_corruption.to_corruption();
+        corruption.into_iter().chain(self.on_error.to_error()).chain(zeros)
     }
 }
 
-impl OnCorruption {
-    const fn option(self) -> Option<&'static str> {
+impl Reaction {
+    const fn to_corruption(self) -> Option<&'static str> {
         match self {
             Self::Eio => None,
             Self::Restart => Some("restart_on_corruption"),
             Self::Panic => Some("panic_on_corruption"),
+        }
+    }
+
+    const fn to_error(self) -> Option<&'static str> {
+        match self {
+            Self::Eio => None,
+            Self::Restart => Some("restart_on_error"),
+            Self::Panic => Some("panic_on_error"),
         }
     }
 }
@@ -241,7 +262,7 @@ pub enum TableError {
     /// An option that Ravelin does not use.
     #[error(
         "{0:?} is no option of a verity table; known are restart_on_corruption, \
-         panic_on_corruption and ignore_zero_blocks"
+         panic_on_corruption, restart_on_error, panic_on_error and ignore_zero_blocks"
     )]
     UnknownOption(String),
     /// An option that is there twice, or contradicts another.
@@ -271,6 +292,9 @@ mod tests {
             " 1 panic_on_corruption",
             " 2 restart_on_corruption ignore_zero_blocks",
             " 2 panic_on_corruption ignore_zero_blocks",
+            " 3 panic_on_corruption panic_on_error ignore_zero_blocks",
+            " 2 panic_on_corruption restart_on_error",
+            " 1 restart_on_error",
         ] {
             let table: Table = line(options).parse().unwrap();
             assert_eq!(table.to_string(), line(options));
@@ -296,7 +320,7 @@ mod tests {
         let table =
             Table::new("/dev/vda1", "254:2", params, 128, 1, ROOT.parse().unwrap()).unwrap();
         assert_eq!(table.to_string(), line(" 1 panic_on_corruption"));
-        let table = table.on_corruption(OnCorruption::Eio).ignore_zero_blocks(true);
+        let table = table.on_corruption(Reaction::Eio).ignore_zero_blocks(true);
         assert_eq!(table.to_string(), line(" 1 ignore_zero_blocks"));
     }
 
@@ -316,6 +340,7 @@ mod tests {
             E::RepeatedOption(_)
         ));
         assert!(matches!(parse(" 2 ignore_zero_blocks ignore_zero_blocks"), E::RepeatedOption(_)));
+        assert!(matches!(parse(" 2 panic_on_error restart_on_error"), E::RepeatedOption(_)));
     }
 
     #[test]

@@ -8,9 +8,12 @@ use protocol::cmdline::{CommandLine, PREFIX, X86_MAX_LEN};
 use serde::Deserialize;
 
 /// What every generated command line begins with: the serial console, a reset
-/// instead of a hang after a panic, and no entropy credit for a seed that the
-/// boot loader (the host) hands over.
-pub const BASE: &str = "console=ttyS0 panic=-1 random.trust_bootloader=off";
+/// instead of a hang after a panic, no entropy credit for a seed that the boot
+/// loader (the host) hands over; and for systemd, which would trust the host: no
+/// credentials from SMBIOS or fw_cfg (they can set root's authorized keys), no
+/// partitions mounted or swapped on because the host has added them.
+pub const BASE: &str = "console=ttyS0 panic=-1 random.trust_bootloader=off \
+                        systemd.import_credentials=no systemd.gpt_auto=no systemd.swap=no";
 
 /// The keys that describe the image: a new image replaces them all, and every
 /// other word of the command line stays as it is.

@@ -55,6 +55,7 @@ pub fn base(init: &[u8]) -> Result<Archive, PartError> {
         archive.directory(directory, 0o755)?;
     }
     archive.character_device(layout::CONSOLE, 0o600, layout::CONSOLE_DEVICE)?;
+    archive.character_device(layout::NULL, 0o666, layout::NULL_DEVICE)?;
     archive.file(layout::INIT, 0o755, init.to_vec())?;
     Ok(archive)
 }

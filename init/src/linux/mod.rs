@@ -4,6 +4,7 @@ mod device_mapper;
 mod files;
 mod kernel_modules;
 mod log;
+mod signals;
 mod stop;
 mod switch_root;
 mod uevent;
@@ -21,7 +22,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::boot;
 use crate::failure::Step;
-use crate::platform::{Kind, Level, Mount, Platform, Program, VerityTarget};
+use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
 
 /// Runs PID 1. Does not return: it becomes the real init, or stops the machine.
 pub fn run() {
@@ -100,6 +101,10 @@ impl Platform for Linux {
         Ok(rustix::fs::unlink(path)?)
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::rmdir(path)?)
+    }
+
     fn is_mount_point(&self, path: &Path) -> io::Result<bool> {
         files::is_mount_point(path)
     }
@@ -124,8 +129,8 @@ impl Platform for Linux {
         Ok(rustix::mount::unmount(path, UnmountFlags::DETACH)?)
     }
 
-    fn load_modules(&self, paths: &[&Path]) -> Vec<io::Result<()>> {
-        kernel_modules::load(paths)
+    fn load_modules(&self, modules: &[Module<'_>]) -> Vec<io::Result<()>> {
+        kernel_modules::load(modules)
     }
 
     fn watch_block_events(&self) -> io::Result<()> {

@@ -15,29 +15,20 @@ use crate::platform::Level;
 static STEP: AtomicU8 = AtomicU8::new(0);
 static ACTION: AtomicU8 = AtomicU8::new(0);
 
-const STEPS: [Step; 8] = [
-    Step::Mounts,
-    Step::Configuration,
-    Step::Modules,
-    Step::Disks,
-    Step::Root,
-    Step::Writable,
-    Step::Identity,
-    Step::HandOver,
-];
 const ACTIONS: [OnFailure; 3] = [OnFailure::PowerOff, OnFailure::Reboot, OnFailure::Halt];
 
 /// Notes where the boot is.
 pub(super) fn note(step: Step, on_failure: OnFailure) {
     let number = |index: Option<usize>| index.and_then(|i| u8::try_from(i).ok()).unwrap_or(0);
-    STEP.store(number(STEPS.iter().position(|s| *s == step)), Ordering::Relaxed);
+    STEP.store(number(Step::ALL.iter().position(|s| *s == step)), Ordering::Relaxed);
     ACTION.store(number(ACTIONS.iter().position(|a| *a == on_failure)), Ordering::Relaxed);
 }
 
 /// Makes a panic end like any other failure. A bug it is all the same.
 pub(super) fn on_panic() {
     std::panic::set_hook(Box::new(|info| {
-        let step = STEPS.get(usize::from(STEP.load(Ordering::Relaxed))).unwrap_or(&Step::Mounts);
+        let step =
+            Step::ALL.get(usize::from(STEP.load(Ordering::Relaxed))).unwrap_or(&Step::Mounts);
         let how = ACTIONS.get(usize::from(ACTION.load(Ordering::Relaxed))).copied();
         let how = how.unwrap_or(OnFailure::PowerOff);
         let kmsg = std::cell::OnceCell::new();

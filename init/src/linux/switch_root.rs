@@ -1,13 +1,14 @@
 //! From the initramfs to the real root.
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::CString;
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::signals;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 /// The file systems that an initramfs can be (`linux/magic.h`).
@@ -30,9 +31,14 @@ pub(super) fn switch_root(root: &Path, program: &Path) -> io::Result<Infallible>
     rustix::mount::mount_move(".", "/")?;
     rustix::process::chroot(".")?;
     rustix::process::chdir("/")?;
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Also restores the signals that the Rust runtime has changed.
-    Err(Command::new(program).args(arguments).exec())
+    let mut arguments = vec![CString::new(program.as_os_str().as_bytes())?];
+    for argument in std::env::args_os().skip(1) {
+        arguments.push(CString::new(argument.as_bytes())?);
+    }
+    signals::restore()?;
+    // Not execvp(3), which runs what the kernel cannot execute as a shell script.
+    let program = arguments.first().cloned().unwrap_or_default();
+    Ok(nix::unistd::execv(&program, &arguments)?)
 }
 
 /// Deletes everything below a directory, but not what is mounted there.

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use protocol::cmdline::{self, CommandLine};
+use protocol::cmdline::{self, CmdlineError, CommandLine};
 use protocol::config::{self, Config, ConfigError, Protection};
 use protocol::layout;
 
@@ -17,13 +17,15 @@ use crate::platform::{Level, Platform};
 ///
 /// # Errors
 /// If anything about it is refused.
-pub fn read(platform: &impl Platform, progress: &mut Progress) -> Result<Config, Failure> {
+pub fn read(
+    platform: &impl Platform,
+    progress: &mut Progress,
+) -> Result<(Config, CommandLine), Failure> {
     let path = Path::new("/proc/cmdline");
     // One more byte than allowed, so that a longer one is refused by name.
     let bytes =
         platform.read(path, cmdline::MAX_LEN + 1).map_err(failure::path("reading", path))?;
-    let cmdline = CommandLine::parse(&bytes)
-        .map_err(|error| Failure::Configuration(ConfigError::Cmdline(error)))?;
+    let cmdline = CommandLine::parse(&bytes).map_err(refused)?;
 
     let path = Path::new(layout::CONFIGURATION);
     let file = match platform.read(path, config::FILE_MAX) {
@@ -35,6 +37,10 @@ pub fn read(platform: &impl Platform, progress: &mut Progress) -> Result<Config,
         Err(error) => return Err(failure::path("reading", path)(error)),
     };
     progress.on_failure = config::on_failure_of_refused(file.as_deref(), &cmdline);
+    let length = bytes.trim_ascii_end().len();
+    if length > cmdline::X86_MAX_LEN {
+        return Err(refused(CmdlineError::MayBeCut { length }));
+    }
     let config = config::parse(file.as_deref(), &cmdline).map_err(Failure::Configuration)?;
     if config.root.protection == Protection::InsecurePlain {
         log(
@@ -43,7 +49,22 @@ pub fn read(platform: &impl Platform, progress: &mut Progress) -> Result<Config,
             "INSECURE: root.mode=plain: the root is not protected; the host can read and change it",
         );
     }
-    Ok(config)
+    if !config.host_keys.is_empty() && !cmdline.parameters().any(|word| word == NO_HOST_SEED) {
+        log(
+            platform,
+            Level::Error,
+            &format!("{NO_HOST_SEED} is not on the command line: the host's seed counts as random"),
+        );
+    }
+    Ok((config, cmdline))
+}
+
+/// Without it the kernel credits a seed that the boot loader, here the host,
+/// hands over.
+const NO_HOST_SEED: &str = "random.trust_bootloader=off";
+
+fn refused(error: CmdlineError) -> Failure {
+    Failure::Configuration(ConfigError::Cmdline(error))
 }
 
 /// What the log says of it.

@@ -56,8 +56,11 @@ pub fn find(platform: &impl Platform, config: &Config) -> Result<Disks, Failure>
     };
     platform.watch_block_events().map_err(failure::path("watching the events of", SYS_BLOCK))?;
     let until = platform.elapsed() + config.disks_deadline.duration();
+    let by_table =
+        |wanted: Wanted<'_>| matches!(wanted.1, Selector::PartUuid(_) | Selector::PartLabel(_));
+    let read_tables = by_table(root) || hash.is_some_and(by_table);
     loop {
-        let seen = scan(platform)?;
+        let seen = scan(platform, read_tables)?;
         let found_root = seen.select(platform, root)?;
         let found_hash = hash.map(|wanted| seen.select(platform, wanted)).transpose()?;
         match (found_root, found_hash) {
@@ -108,7 +111,9 @@ fn shown((key, selector): Wanted<'_>) -> String {
     format!("{key}={selector}")
 }
 
-fn scan(platform: &impl Platform) -> Result<Seen, Failure> {
+/// Partition tables are read only if a selector needs them: a disk that is none
+/// of ours could stall the read.
+fn scan(platform: &impl Platform, read_tables: bool) -> Result<Seen, Failure> {
     let mut disks = Vec::new();
     let names = platform.list(Path::new(SYS_BLOCK)).map_err(failure::path("listing", SYS_BLOCK))?;
     for name in names {
@@ -118,12 +123,20 @@ fn scan(platform: &impl Platform) -> Result<Seen, Failure> {
         let sys = Path::new(SYS_BLOCK).join(&name);
         // A device may disappear while it is looked at: then it is not there.
         let is_partition = !matches!(platform.kind(&sys.join("partition")), Ok(None));
-        let (false, Some(device)) = (is_partition, device(platform, &sys, &name)) else { continue };
+        // A path of a multipath NVMe disk: it has no node, and its disk is listed too.
+        let is_hidden = text(platform, &sys.join("hidden")).is_some_and(|flag| flag == "1");
+        let (false, Some(device)) = (is_partition || is_hidden, device(platform, &sys, &name))
+        else {
+            continue;
+        };
         let serial = ["serial", "device/serial"]
             .iter()
             .find_map(|file| text(platform, &sys.join(file)))
+            // NVMe pads with spaces.
+            .map(|serial| serial.trim_end().to_owned())
             .filter(|serial| !serial.is_empty());
-        let partitions = partitions(platform, &sys, &name, &device);
+        let partitions =
+            if read_tables { partitions(platform, &sys, &name, &device) } else { Ok(Vec::new()) };
         disks.push(Disk { device, serial, partitions });
     }
     Ok(Seen(disks))
@@ -179,11 +192,12 @@ impl Seen {
         let disk = |disk: &Disk| {
             let serial = disk.serial.as_deref().map_or("none".to_owned(), excerpt);
             let partitions = match &disk.partitions {
-                Ok(list) => format!("{} partitions", list.len()),
-                Err(why) => why.clone(),
+                Ok(list) if list.is_empty() => String::new(),
+                Ok(list) => format!(", {} partitions", list.len()),
+                Err(why) => format!(", {why}"),
             };
             let node = disk.device.node.display();
-            format!("{node} ({} bytes, serial {serial}, {partitions})", disk.device.bytes)
+            format!("{node} ({} bytes, serial {serial}{partitions})", disk.device.bytes)
         };
         let shown: Vec<String> = self.0.iter().take(8).map(disk).collect();
         let more = self.0.len().saturating_sub(8);
@@ -201,9 +215,12 @@ fn by_path(platform: &impl Platform, path: &Path) -> Option<Device> {
     Some(Device { node: path.to_owned(), bytes })
 }
 
+/// The device, once its node is there: sysfs shows it a little earlier.
 fn device(platform: &impl Platform, sys: &Path, name: &str) -> Option<Device> {
     let bytes = bytes(platform, sys).filter(|bytes| *bytes > 0)?;
-    Some(Device { node: Path::new("/dev").join(name), bytes })
+    let node = Path::new("/dev").join(name);
+    let there = matches!(platform.kind(&node), Ok(Some(Kind::BlockDevice)));
+    there.then_some(Device { node, bytes })
 }
 
 /// The size of a device; sysfs counts 512-byte sectors whatever the device does.

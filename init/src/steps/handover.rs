@@ -33,10 +33,7 @@ fn prepare(platform: &impl Platform, progress: &Progress, program: &Path) -> Res
     for (from, to) in &targets {
         let there = platform.kind(to).map_err(failure::path("looking at", to))?;
         if there != Some(Kind::Directory) {
-            return Err(Failure::NotADirectory {
-                path: from.to_path_buf(),
-                what: if there.is_some() { "something else" } else { "nothing" },
-            });
+            return Err(Failure::RootIncomplete { path: from.to_path_buf() });
         }
     }
     if let Some(open) = &progress.root {

@@ -2,8 +2,8 @@
 //!
 //! A verity image is public, so a private key in it is everybody's: whatever
 //! host keys it has are removed from view. New ones are made only once the
-//! kernel's random generator is ready; nothing that the host supplies counts
-//! towards that (no virtio-rng, `random.trust_bootloader=off`).
+//! kernel's random generator is ready; a seed or a device of the host's does not
+//! count towards that (no virtio-rng, `random.trust_bootloader=off`).
 
 use std::path::Path;
 
@@ -26,6 +26,7 @@ pub fn make(platform: &impl Platform, config: &Config) -> Result<String, Failure
         MachineId::Keep => "kept",
     };
     let keys = if config.host_keys.is_empty() {
+        warn_of_public_keys(platform)?;
         "left alone".to_owned()
     } else {
         host_keys(platform, config)?
@@ -38,7 +39,7 @@ pub fn make(platform: &impl Platform, config: &Config) -> Result<String, Failure
 /// id, so it goes too.
 fn fresh_machine_id(platform: &impl Platform, config: &Config) -> Result<&'static str, Failure> {
     let etc = in_root("etc");
-    if kind(platform, &etc)? != Some(Kind::Directory) {
+    if !is_directory(platform, &etc)? {
         return Ok("not needed (no /etc)");
     }
     let file = etc.join("machine-id");
@@ -54,22 +55,10 @@ fn fresh_machine_id(platform: &impl Platform, config: &Config) -> Result<&'stati
 fn host_keys(platform: &impl Platform, config: &Config) -> Result<String, Failure> {
     let directory = in_root("etc/ssh");
     // Through a link, the image's own keys would stay in view.
-    for path in [&in_root("etc"), &directory] {
-        match kind(platform, path)? {
-            Some(Kind::Directory) => {}
-            None => return Ok("not needed (no /etc/ssh)".to_owned()),
-            Some(_) => {
-                let what = "something else";
-                return Err(Failure::NotADirectory { path: path.clone(), what });
-            }
-        }
+    if !is_directory(platform, &in_root("etc"))? || !is_directory(platform, &directory)? {
+        return Ok("not needed (no /etc/ssh)".to_owned());
     }
-    let old: Vec<String> = platform
-        .list(&directory)
-        .map_err(failure::path("listing", &directory))?
-        .into_iter()
-        .filter(|name| name.starts_with("ssh_host_"))
-        .collect();
+    let old = host_key_files(platform, &directory)?;
     for name in &old {
         remove(platform, &directory.join(name))?;
     }
@@ -116,6 +105,32 @@ fn host_key(
         .create_file(&path, 0o644, public.as_bytes())
         .map_err(failure::path("making", &path))?;
     Ok(format!("{algorithm} {}", key.fingerprint(HashAlg::Sha256)))
+}
+
+fn host_key_files(platform: &impl Platform, directory: &Path) -> Result<Vec<String>, Failure> {
+    let names = platform.list(directory).map_err(failure::path("listing", directory))?;
+    Ok(names.into_iter().filter(|name| name.starts_with("ssh_host_")).collect())
+}
+
+fn warn_of_public_keys(platform: &impl Platform) -> Result<(), Failure> {
+    let directory = in_root("etc/ssh");
+    if kind(platform, &directory)? == Some(Kind::Directory)
+        && !host_key_files(platform, &directory)?.is_empty()
+    {
+        let line = "the image has SSH host keys and ssh.host_keys=none leaves them: \
+                    who can read the disk has them too";
+        log(platform, Level::Error, line);
+    }
+    Ok(())
+}
+
+/// False if there is nothing.
+fn is_directory(platform: &impl Platform, path: &Path) -> Result<bool, Failure> {
+    match kind(platform, path)? {
+        Some(Kind::Directory) => Ok(true),
+        None => Ok(false),
+        Some(_) => Err(Failure::NotADirectory { path: path.to_owned(), what: "something else" }),
+    }
 }
 
 fn in_root(path: &str) -> std::path::PathBuf {

@@ -2,24 +2,26 @@
 //!
 //! Dependencies were solved when the image was built; here each wave of the
 //! load order is given to the kernel at once, because most of the time goes
-//! into waiting inside it.
+//! into waiting inside it. Parameters on the measured command line
+//! (`MODULE.NAME=VALUE`) are passed on, as modprobe would.
 
 use std::io;
 use std::path::Path;
 
+use protocol::cmdline::CommandLine;
 use protocol::layout;
 use protocol::load_order::{self, LoadOrder};
 
 use crate::boot::log;
 use crate::failure::{self, Failure};
-use crate::platform::{Level, Platform};
+use crate::platform::{Level, Module, Platform};
 
 /// Loads all modules; returns what the log says of it.
 ///
 /// # Errors
 /// If the order is refused, belongs to another kernel, or the kernel refuses a
 /// required module. A module that is there already is no error.
-pub fn load(platform: &impl Platform) -> Result<String, Failure> {
+pub fn load(platform: &impl Platform, cmdline: &CommandLine) -> Result<String, Failure> {
     let path = Path::new(layout::LOAD_ORDER);
     let text = match platform.read(path, load_order::MAX_BYTES) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_not_utf8| {
@@ -36,8 +38,9 @@ pub fn load(platform: &impl Platform) -> Result<String, Failure> {
     let mut waves = 0;
     for wave in order.waves() {
         waves += 1;
-        let paths: Vec<&Path> = wave.iter().map(|module| Path::new(&module.path)).collect();
-        for (module, result) in wave.iter().zip(platform.load_modules(&paths)) {
+        let modules: Vec<Module<'_>> =
+            wave.iter().map(|module| with_parameters(&module.path, cmdline)).collect();
+        for (module, result) in wave.iter().zip(platform.load_modules(&modules)) {
             match result {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -55,6 +58,12 @@ pub fn load(platform: &impl Platform) -> Result<String, Failure> {
         }
     }
     Ok(format!("{} in {waves} waves", order.modules.len()))
+}
+
+fn with_parameters<'a>(path: &'a str, cmdline: &CommandLine) -> Module<'a> {
+    let path = Path::new(path);
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Module { path, parameters: cmdline.module_parameters(&name) }
 }
 
 fn check_kernel(platform: &impl Platform, order: &LoadOrder) -> Result<(), Failure> {

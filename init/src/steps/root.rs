@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use protocol::config::{self, Config, FsType, Protection};
 use protocol::layout;
 use uuid::Uuid;
-use verity::{Algorithm, BlockSize, Geometry, OnCorruption, Params, RootHash, Salt, Table};
+use verity::{Algorithm, BlockSize, Geometry, Params, Reaction, RootHash, Salt, Table};
 
 use super::disks::{Device, Disks};
 use super::mounts;
@@ -22,6 +22,9 @@ use crate::platform::{Mount, Platform, VerityTarget};
 
 /// Name of the root's device-mapper device.
 pub const DM_NAME: &str = "root";
+
+/// `e_machine` of x86-64, at byte 18 of an ELF header (System V ABI).
+const EM_X86_64: u8 = 62;
 
 /// A dm-verity root that is open.
 #[derive(Debug, Clone)]
@@ -45,18 +48,14 @@ pub fn open(
         return Ok(None);
     };
     let table = table(settings, &disks.root, hash)?;
-    let target = |on_corruption| {
-        let table = table.clone().on_corruption(on_corruption);
+    let target = |on_corruption, on_error| {
+        let table = table.clone().on_corruption(on_corruption).on_error(on_error);
         VerityTarget { sectors: table.length().0, params: table.to_string() }
     };
     let node = platform
-        .create_verity(DM_NAME, &dm_uuid(settings), &target(OnCorruption::Eio))
+        .create_verity(DM_NAME, &dm_uuid(settings), &target(Reaction::Eio, Reaction::Eio))
         .map_err(Failure::VeritySetup)?;
-    let final_target = target(match settings.on_corruption {
-        config::OnCorruption::Panic => OnCorruption::Panic,
-        config::OnCorruption::Restart => OnCorruption::Restart,
-        config::OnCorruption::Eio => OnCorruption::Eio,
-    });
+    let final_target = target(reaction(settings.on_corruption), reaction(settings.on_error));
     Ok(Some(OpenRoot { node, final_target }))
 }
 
@@ -96,11 +95,14 @@ pub fn check_init(platform: &impl Platform, config: &Config) -> Result<PathBuf, 
     let program = platform
         .program(Path::new(layout::SYSROOT), &path)
         .map_err(|source| Failure::InitMissing { path: path.clone(), source })?;
+    let is_elf = program.head.starts_with(b"\x7fELF");
     let why = if !program.is_file {
         "is not a regular file"
     } else if !program.executable {
         "is not executable"
-    } else if !(program.head.starts_with(b"\x7fELF") || program.head.starts_with(b"#!")) {
+    } else if is_elf && program.head.get(18..20) != Some(&[EM_X86_64, 0]) {
+        "is for another architecture"
+    } else if !is_elf && !program.head.starts_with(b"#!") {
         "is neither an ELF program nor a script"
     } else {
         return Ok(path);
@@ -162,6 +164,14 @@ fn table(settings: &config::Verity, data: &Device, hash: &Device) -> Result<Tabl
 
 fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::VerityTable(Box::new(error))
+}
+
+const fn reaction(configured: config::OnCorruption) -> Reaction {
+    match configured {
+        config::OnCorruption::Panic => Reaction::Panic,
+        config::OnCorruption::Restart => Reaction::Restart,
+        config::OnCorruption::Eio => Reaction::Eio,
+    }
 }
 
 /// The kernel checks this too, but with a bare EINVAL.

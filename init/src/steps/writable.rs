@@ -9,6 +9,7 @@ use std::path::Path;
 use protocol::config::{Writable, WritableDirectory};
 use protocol::layout;
 use protocol::units::MemorySize;
+use rustix::io::Errno;
 
 use super::mounts;
 use crate::boot::log;
@@ -16,7 +17,7 @@ use crate::failure::{self, Failure};
 use crate::platform::{Kind, Level, Mount, Platform};
 
 /// Directories in which programs of the system neither have set-user-ID bits
-/// nor device nodes. Others (such as `/var`, where containers live) may.
+/// nor device nodes. Others (`/var`, where people unpack roots) may.
 const PLAIN_FILES_ONLY: [&str; 5] = ["/etc", "/home", "/root", "/srv", "/tmp"];
 
 /// Where the tmpfs mounts are while the overlays are made.
@@ -34,6 +35,7 @@ pub fn add(platform: &impl Platform, writable: &Writable) -> Result<String, Fail
             let layers = Layers::mount(platform, "root", *size)?;
             layers.overlay(root, "root", false)?;
             layers.detach()?;
+            remove_base(platform)?;
             Ok(format!("all of the root, in memory up to {size}"))
         }
         Writable::Directories { list, explicit, size } => {
@@ -51,6 +53,7 @@ pub fn add(platform: &impl Platform, writable: &Writable) -> Result<String, Fail
                 }
             }
             shared.detach()?;
+            remove_base(platform)?;
             let names: Vec<_> = present
                 .iter()
                 .map(|directory| directory.path.as_path().to_string_lossy())
@@ -129,19 +132,32 @@ impl<'a, P: Platform> Layers<'a, P> {
         }
         let at = base.join(format!("tmpfs-{name}"));
         create(platform, &at)?;
-        mounts::mount(
-            platform,
-            &Mount {
-                source: "ravelin",
-                target: &at,
-                fstype: "tmpfs",
-                read_only: false,
-                nosuid: false,
-                nodev: false,
-                noexec: false,
-                options: &format!("mode=0700,size={size}"),
-            },
-        )?;
+        let tmpfs = |options: &str| {
+            mounts::mount(
+                platform,
+                &Mount {
+                    source: "ravelin",
+                    target: &at,
+                    fstype: "tmpfs",
+                    read_only: false,
+                    nosuid: false,
+                    nodev: false,
+                    noexec: false,
+                    options,
+                },
+            )
+        };
+        // What is written in memory must not reach a disk, even if the system
+        // has swap. Kernels before 6.4 do not know the option.
+        let options = format!("mode=0700,size={size}");
+        match tmpfs(&format!("{options},noswap")) {
+            Err(Failure::Mount { source, .. })
+                if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
+            {
+                tmpfs(&options)?;
+            }
+            mounted => mounted?,
+        }
         Ok(Layers { platform, at })
     }
 
@@ -176,8 +192,14 @@ impl<'a, P: Platform> Layers<'a, P> {
     fn detach(self) -> Result<(), Failure> {
         self.platform
             .detach_mount(&self.at)
-            .map_err(failure::path("taking out the mount", &self.at))
+            .map_err(failure::path("taking out the mount", &self.at))?;
+        self.platform.remove_directory(&self.at).map_err(failure::path("removing", &self.at))
     }
+}
+
+fn remove_base(platform: &impl Platform) -> Result<(), Failure> {
+    let base = Path::new(LAYERS);
+    platform.remove_directory(base).map_err(failure::path("removing", base))
 }
 
 fn create(platform: &impl Platform, path: &Path) -> Result<(), Failure> {

@@ -148,6 +148,14 @@ pub const KEYS: &[Key] = &[
          Before it, PID 1 itself refuses by name and stops.",
     ),
     key(
+        "verity.on_error",
+        "panic, restart or eio",
+        Default::VerityValue("panic"),
+        "What the kernel does when the disk answers with an error instead of a block, after the \
+         hand-over: a host could make a file vanish that way. `panic` and `restart` need Linux \
+         6.12; set `eio` for an older kernel.",
+    ),
+    key(
         "verity.ignore_zero_blocks",
         "true or false",
         Default::VerityValue("false"),
@@ -163,7 +171,8 @@ pub const KEYS: &[Key] = &[
         "writable.directories",
         "a list of absolute paths, each optionally with =SIZE for a tmpfs of its own",
         Default::Value("/etc,/var,/home,/root,/tmp,/srv"),
-        "The directories that get an overlay in `writable.mode = directories`.",
+        "The directories that get an overlay in `writable.mode = directories`. In /etc, /home, \
+         /root, /srv and /tmp set-user-ID bits and device nodes have no effect.",
     ),
     key(
         "writable.size",

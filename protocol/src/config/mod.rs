@@ -87,6 +87,8 @@ pub struct Verity {
     pub hash_start_block: u64,
     /// What the kernel does about corruption after the hand-over.
     pub on_corruption: OnCorruption,
+    /// What the kernel does about a disk's errors after the hand-over.
+    pub on_error: OnCorruption,
     /// Whether blocks that hash as zeros are not read.
     pub ignore_zero_blocks: bool,
 }
@@ -218,6 +220,7 @@ fn verity(settings: &Settings) -> Result<Verity, ConfigError> {
         data_blocks: settings.value::<values::Number>("verity.data_blocks")?.0,
         hash_start_block: settings.value::<values::Number>("verity.hash_start_block")?.0,
         on_corruption: settings.value("verity.on_corruption")?,
+        on_error: settings.value("verity.on_error")?,
         ignore_zero_blocks: settings.value::<values::Flag>("verity.ignore_zero_blocks")?.0,
     };
     let digest_len = match verity.algorithm {
@@ -291,6 +294,7 @@ fn check_values(settings: &Settings) -> Result<(), ConfigError> {
         "verity.data_blocks": values::Number,
         "verity.hash_start_block": values::Number,
         "verity.on_corruption": OnCorruption,
+        "verity.on_error": OnCorruption,
         "verity.ignore_zero_blocks": values::Flag,
         "writable.mode": WritableMode,
         "writable.directories": values::WritableDirectories,

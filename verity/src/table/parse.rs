@@ -3,7 +3,7 @@
 use std::mem;
 use std::str::{FromStr, SplitAsciiWhitespace};
 
-use super::{FORMAT, IGNORE_ZERO_BLOCKS, OnCorruption, Table, TableError};
+use super::{FORMAT, IGNORE_ZERO_BLOCKS, Reaction, Table, TableError};
 use crate::params::{Params, ParamsError};
 
 /// Parses what the kernel would: arguments between white space. Numbers are
@@ -31,21 +31,24 @@ impl FromStr for Table {
         let table =
             Self::new(data_device, hash_device, params, data_blocks, hash_start_block, root_hash)?;
 
-        let mut on_corruption = None;
+        let (mut on_corruption, mut on_error) = (None, None);
         let mut ignore_zero_blocks = false;
         if let Ok(count) = arguments.next("number of options") {
             let count = decimal("number of options", count)?;
             for _ in 0..count {
                 let option = arguments.next("option")?;
-                let repeated = match option {
-                    IGNORE_ZERO_BLOCKS => mem::replace(&mut ignore_zero_blocks, true),
-                    _ => {
-                        let reaction = [OnCorruption::Restart, OnCorruption::Panic]
-                            .into_iter()
-                            .find(|reaction| reaction.option() == Some(option))
-                            .ok_or_else(|| TableError::UnknownOption(option.to_owned()))?;
-                        on_corruption.replace(reaction).is_some()
-                    }
+                let reaction = |name: fn(Reaction) -> Option<&'static str>| {
+                    let named = [Reaction::Restart, Reaction::Panic];
+                    named.into_iter().find(|reaction| name(*reaction) == Some(option))
+                };
+                let repeated = if option == IGNORE_ZERO_BLOCKS {
+                    mem::replace(&mut ignore_zero_blocks, true)
+                } else if let Some(reaction) = reaction(Reaction::to_corruption) {
+                    on_corruption.replace(reaction).is_some()
+                } else if let Some(reaction) = reaction(Reaction::to_error) {
+                    on_error.replace(reaction).is_some()
+                } else {
+                    return Err(TableError::UnknownOption(option.to_owned()));
                 };
                 if repeated {
                     return Err(TableError::RepeatedOption(option.to_owned()));
@@ -56,7 +59,8 @@ impl FromStr for Table {
             return Err(TableError::Trailing(rest.to_owned()));
         }
         Ok(table
-            .on_corruption(on_corruption.unwrap_or(OnCorruption::Eio))
+            .on_corruption(on_corruption.unwrap_or(Reaction::Eio))
+            .on_error(on_error.unwrap_or(Reaction::Eio))
             .ignore_zero_blocks(ignore_zero_blocks))
     }
 }

@@ -26,8 +26,9 @@ const HASHES: u64 = 128;
 pub(crate) const BIG_FILE: &str = "/data/big";
 const BIG_FILE_BYTES: usize = 3_000_000;
 
-/// What every generated command line begins with.
-pub(crate) const BASE: &str = "console=ttyS0 panic=-1 random.trust_bootloader=off";
+/// What every generated command line begins with (`host::vm`'s).
+pub(crate) const BASE: &str = "console=ttyS0 panic=-1 random.trust_bootloader=off \
+                               systemd.import_credentials=no systemd.gpt_auto=no systemd.swap=no";
 
 /// The settings of a root, as `ravelin.KEY=VALUE` words.
 #[derive(Clone)]

@@ -286,6 +286,9 @@ mod tests {
             header.set_entry_type(*kind);
             header.set_mode(0o711);
             header.set_size(content.len() as u64);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
             header.set_device_major(1).unwrap();
             header.set_device_minor(3).unwrap();
             header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
