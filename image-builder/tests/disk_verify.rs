@@ -151,9 +151,8 @@ fn a_table_that_says_something_else_is_reported_by_field() {
     table.partitions[1].attributes = 0;
     image.write(0, &table.primary().unwrap());
     let findings = image.findings();
-    let field = |finding| match finding {
-        Finding::TableField { field, .. } => Some(field),
-        _ => None,
+    let field = |finding| {
+        if let Finding::TableField { field, .. } = finding { Some(field) } else { None }
     };
     let fields: Vec<Option<String>> = findings.into_iter().map(field).collect();
     assert_eq!(

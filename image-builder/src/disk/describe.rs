@@ -6,7 +6,7 @@
 //! parts that are sound.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use protocol::gpt::{self, GptError, Table};
@@ -76,7 +76,8 @@ pub fn describe(path: &Path) -> Result<Description, DescribeError> {
         move |source| DescribeError { path, offset, source }
     };
     let file = File::open(path).map_err(failed(0))?;
-    let bytes = file.metadata().map_err(failed(0))?.len();
+    // Of a block device too.
+    let bytes = (&file).seek(SeekFrom::End(0)).map_err(failed(0))?;
     let mut head = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(gpt::PRIMARY_BYTES)];
     file.read_exact_at(&mut head, 0).map_err(failed(0))?;
     if !head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART")) {
@@ -87,6 +88,8 @@ pub fn describe(path: &Path) -> Result<Description, DescribeError> {
     let sectors = bytes / gpt::SECTOR as u64;
     let table = Table::parse(&head, sectors);
     let mut tail = vec![0; gpt::BACKUP_BYTES];
+    // On a disk that has grown, the backup is where the table says.
+    let sectors = table.as_ref().map_or(sectors, |table| table.sectors);
     let offset = sectors.saturating_mul(gpt::SECTOR as u64).saturating_sub(tail.len() as u64);
     let backup = match file.read_exact_at(&mut tail, offset) {
         Ok(()) => Table::parse_backup(&tail, sectors),

@@ -227,5 +227,6 @@ fn file_system_in(file: &File) -> Result<FileSystem, ProbeError> {
     file_system_of(file, bytes)
 }
 
-/// The seed of an image that was given none.
+/// The seed of an image that was given none: "Ravelin image 1" in ASCII, as a UUID
+/// of version 8.
 pub const DEFAULT_SEED: Uuid = Uuid::from_u128(0x5261_7665_6c69_8e20_a069_6d61_6765_2031);

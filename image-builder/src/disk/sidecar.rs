@@ -173,9 +173,12 @@ pub enum SidecarError {
     /// It is of a later version.
     #[error("the sidecar has format {0}; this ravelin knows format 1: use a later one")]
     Version(u32),
-    /// Sizes that no image has.
-    #[error("the sidecar's sizes are impossible")]
+    /// A number of data blocks that no image has.
+    #[error("the sidecar's number of data blocks is impossible")]
     Geometry(#[from] GeometryError),
+    /// A disk larger than any.
+    #[error("the sidecar's sizes are those of a disk that cannot be")]
+    TooLargeDisk,
     /// Two of its values contradict each other.
     #[error("the sidecar's `{field}` is {found}; from its other values follows {expected}")]
     Inconsistent {
@@ -282,11 +285,10 @@ impl Sidecar {
         match &self.layout {
             Layout::Disk(disk) => {
                 plain_name(&disk.file)?;
-                let expected = layout::DiskArea::new(data_bytes, area.end())
-                    .map(|area| area.describe(disk.file.clone(), &tree.root_hash, self.seed));
-                let Ok(expected) = expected else {
-                    return Err(GeometryError::Empty.into());
+                let Ok(area) = layout::DiskArea::new(data_bytes, area.end()) else {
+                    return Err(SidecarError::TooLargeDisk);
                 };
+                let expected = area.describe(disk.file.clone(), &tree.root_hash, self.seed);
                 same("layout.disk.size", disk.size, expected.size)?;
                 same("layout.disk.guid", disk.guid, expected.guid)?;
                 for (field, found, expected) in [

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -231,7 +231,8 @@ impl<'a> Volume<'a> {
 fn open(path: &Path, expected: u64, findings: &mut Vec<Finding>) -> Result<File, VerifyImageError> {
     let failed = |source| VerifyImageError::Open { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
-    let found = file.metadata().map_err(failed)?.len();
+    // Of a block device too.
+    let found = (&file).seek(SeekFrom::End(0)).map_err(failed)?;
     if found != expected {
         findings.push(Finding::Size { path: path.to_owned(), found, expected });
     }

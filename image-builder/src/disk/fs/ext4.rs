@@ -56,12 +56,16 @@ pub(super) fn make(
     progress.stage("reading the files", None);
     let spool = Output::create(place.beside)?;
     let mut input = spool.file().try_clone().map_err(scratch)?;
-    let (totals, mut notes) = tree
+    let streamed = tree
         .stream(|root| {
             let out = BufWriter::with_capacity(1 << 18, spool.file());
             Canonical::begin(root, rules(settings, DIALECT), out, progress)
-        })?
-        .finish()?;
+        })
+        .and_then(Canonical::finish);
+    let (totals, mut notes) = match streamed {
+        Err(BuildError::Feed(source)) => return Err(BuildError::Scratch { source }),
+        streamed => streamed?,
+    };
     input.rewind().map_err(scratch)?;
 
     progress.stage("making the ext4 file system", None);

@@ -182,19 +182,18 @@ fn feed(
             Canonical::begin(root, rules, input, progress)
         })
         .and_then(Canonical::finish);
-    // Dropped on an error of ours, it is killed.
-    let running = match (&streamed, running) {
-        (Ok(_) | Err(BuildError::Feed(_)), Some(running)) => running,
-        (_, _) => return streamed.map(|(_, notes)| notes),
-    };
-    match (streamed, running.finish()) {
-        (Ok((_, mut notes)), Ok(said)) => {
-            notes.extend(said);
+    let closed = |error: &BuildError| matches!(error, BuildError::Feed(source) if source.kind() == io::ErrorKind::BrokenPipe);
+    match (streamed, running) {
+        (Ok((_, mut notes)), Some(running)) => {
+            notes.extend(running.finish()?);
             Ok(notes)
         }
         // The tool's own words say more than that its input was closed.
-        (Ok(_) | Err(BuildError::Feed(_)), Err(error)) => Err(error.into()),
-        (Err(error), _) => Err(error),
+        (Err(error), Some(running)) if closed(&error) => {
+            Err(running.finish().map_or_else(BuildError::from, |_| error))
+        }
+        // On an error of ours, the tool is dropped and so killed.
+        (streamed, _) => streamed.map(|(_, notes)| notes),
     }
 }
 

@@ -19,6 +19,8 @@ mod header;
 mod members;
 mod notes;
 mod tarball;
+#[cfg(test)]
+mod tests;
 
 use std::io::Read;
 
