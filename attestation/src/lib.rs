@@ -2,4 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod certificate;
+pub mod id_block;
 pub mod measurement;
+pub mod policy;
+pub mod product;
+pub mod report;
+pub mod tcb;
+pub mod verify;

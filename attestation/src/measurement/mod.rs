@@ -36,6 +36,8 @@
 //! A [`Firmware`] is hashed once, [`KernelHashes`] are computed once, and a
 //! [`Launch`] holds the digest of all but the vCPUs, so a matrix of vCPU
 //! configurations ([`Launch::matrix`], [`Manifest`]) costs microseconds each.
+//! [`explain`] turns that round: from a digest that does not match to the input
+//! that differs.
 //!
 //! # What of the `sev` crate is used
 //!
@@ -56,11 +58,12 @@
 //! * a vCPU type is one of its 18 names: no signature, no newer model;
 //! * its launch context cannot be read from outside the crate, so firmware
 //!   cannot be hashed once for many configurations;
-//! * its ID blocks need OpenSSL.
+//! * its ID blocks need OpenSSL (see [`crate::id_block`]).
 
 mod chain;
 mod cpu;
 mod digest;
+pub mod explain;
 mod features;
 mod firmware;
 mod kernel_hashes;

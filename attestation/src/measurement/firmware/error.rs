@@ -132,7 +132,7 @@ pub enum FirmwareError {
         /// What it should be.
         rule: &'static str,
     },
-    /// More pages than are below 4 GiB.
-    #[error("the SEV metadata covers more than {MAX_PAGES} pages")]
+    /// More pages than any firmware has.
+    #[error("the SEV metadata's sections cover more than {MAX_PAGES} pages of 4096 bytes")]
     TooManyPages,
 }

@@ -29,8 +29,8 @@ pub const MAX_IMAGE: usize = 64 << 20;
 
 const MAX_SECTIONS: usize = 256;
 
-/// Pages below 4 GiB.
-const MAX_PAGES: u32 = 1 << 20;
+/// 256 MiB; OVMF's sections cover less than 1 MiB.
+const MAX_PAGES: u32 = 1 << 16;
 
 const FOUR_GIB: u64 = 1 << 32;
 

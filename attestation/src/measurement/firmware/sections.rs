@@ -227,7 +227,11 @@ mod tests {
         assert_eq!(rule([0xffff_f000, 0x2000, 1]), "below 4 GiB");
         assert!(parse_all(&metadata(1, &[[0xffff_f000, 0x1000, 1]])).is_ok());
 
-        let many = parse_all(&metadata(1, &[[0, 0xffff_f000, 1]; 2])).unwrap_err();
+        assert!(parse_all(&metadata(1, &[[0, 0x0800_0000, 1]; 2])).is_ok());
+        let many =
+            parse_all(&metadata(1, &[[0, 0x0800_0000, 1], [0, 0x0800_1000, 1]])).unwrap_err();
+        assert!(matches!(many, FirmwareError::TooManyPages));
+        let many = parse_all(&metadata(1, &[[0, 0xffff_f000, 1]])).unwrap_err();
         assert!(matches!(many, FirmwareError::TooManyPages));
         let many = parse_all(&metadata(1, &vec![[0, 0x1000, 1]; 257])).unwrap_err();
         assert!(matches!(many, FirmwareError::TooManySections { sections: 257 }));
