@@ -36,7 +36,7 @@ The VM description (vm.toml):
   firmware = \"OVMF.fd\"            # measured; AmdSev build of OVMF with SEV hashes
   kernel = \"vmlinuz\"              # measured
   initrd = \"initramfs.cpio.zst\"   # measured
-  cmdline = \"console=ttyS0 …\"     # measured, exactly as written; 2047 bytes at most
+  cmdline = \"console=ttyS0 …\"     # measured, exactly as written; 2046 bytes at most
   vcpus = 1                       # measured
   cpu = \"EPYC-v4\"                 # measured: one of QEMU's models
   memory = \"2G\"

@@ -13,7 +13,8 @@ fn the_verity_table_is_the_measured_one() {
     outcome.booted();
     let (blocks, settings) = (root.data_blocks, &root.settings);
     let expected = format!(
-        "root: 0 {} verity 1 254:0 254:16 4096 4096 {blocks} 1 sha256 {} {} 1 panic_on_corruption",
+        "root: 0 {} verity 1 254:0 254:16 4096 4096 {blocks} 1 sha256 {} {} 2 panic_on_corruption \
+         panic_on_error",
         blocks * 8,
         settings.get("verity.roothash"),
         settings.get("verity.salt"),

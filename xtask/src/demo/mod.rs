@@ -36,7 +36,7 @@ const SHOWN: &[(&str, &str)] = &[
         "findmnt --output TARGET,SOURCE,FSTYPE,OPTIONS /",
         "the root is a dm-verity device, read-only",
     ),
-    ("dmsetup table root", "panic_on_corruption: one wrong block and the machine resets"),
+    ("dmsetup table root", "one wrong block, or one that the disk refuses, and the machine resets"),
     ("dmsetup status root", "V: every block that was read so far matched the root hash"),
     (
         "findmnt --output TARGET,FSTYPE,SIZE,USED -t overlay",
