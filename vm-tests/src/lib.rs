@@ -6,6 +6,7 @@
 //!
 //! - [`Vm`] describes a virtual machine and starts it under TCG, so that the
 //!   tests need no KVM and no SNP hardware;
+//! - [`Launch`] starts one the way a user does, with `ravelin launch`;
 //! - [`Running`] watches it, over QMP and the serial console, and ends it;
 //! - [`Outcome`] says how it stopped (power-off, reset, time limit: QEMU's own
 //!   word for it) and has the assertions;
@@ -23,18 +24,22 @@
 mod console;
 mod digest;
 mod environment;
+mod launch;
 mod outcome;
 mod qmp;
 mod running;
 mod slot;
+mod ssh;
 mod vm;
 mod work_dir;
 
 pub use console::Console;
 pub use digest::sha256_of_file;
 pub use environment::{Environment, Tool};
+pub use launch::Launch;
 pub use outcome::{Outcome, Stop};
 pub use running::Running;
+pub use ssh::{Ssh, free_port};
 pub use vm::Vm;
 pub use work_dir::WorkDir;
 

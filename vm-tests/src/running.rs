@@ -9,12 +9,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::qmp::{Event, Listener};
 use crate::slot::Slot;
 use crate::{Console, OrFail, Outcome, Stop, WorkDir};
 
 /// QEMU opens QMP before it starts the machine.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
+
+/// `ravelin launch` gives QEMU 5 seconds between SIGTERM and SIGKILL.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often the console is looked at while a line is waited for.
 const CONSOLE_INTERVAL: Duration = Duration::from_millis(50);
@@ -68,6 +73,22 @@ impl Running {
         }
     }
 
+    /// Fails the test if the machine has stopped or its time is up.
+    ///
+    /// # Panics
+    /// If one of the two is so.
+    #[track_caller]
+    pub fn check(&mut self, waiting_for: &str) {
+        let (ended, late) = (self.has_ended(), Instant::now() >= self.deadline);
+        let what = if ended { "ended" } else { "ran out of time" };
+        assert!(
+            !ended && !late,
+            "the machine {what} after {:?}; waiting for {waiting_for}\nconsole:\n{}",
+            self.started.elapsed(),
+            self.console()
+        );
+    }
+
     /// What the machine has said so far.
     #[must_use]
     pub fn console(&self) -> Console {
@@ -83,16 +104,12 @@ impl Running {
         loop {
             // Looked at before the console: what is said last is not missed.
             let ended = self.has_ended();
-            let console = self.console();
-            if let Some(line) = console.lines().find(|line| line.contains(part)) {
+            if let Some(line) = self.console().lines().find(|line| line.contains(part)) {
                 return line.to_owned();
             }
-            assert!(!ended, "the machine ended before it said {part:?}\nconsole:\n{console}");
-            assert!(
-                Instant::now() < self.deadline,
-                "the machine did not say {part:?} within {:?}\nconsole:\n{console}",
-                self.started.elapsed()
-            );
+            if ended || Instant::now() >= self.deadline {
+                self.check(part);
+            }
             thread::sleep(CONSOLE_INTERVAL);
         }
     }
@@ -178,7 +195,17 @@ impl Running {
         }
     }
 
+    /// Ends the process: politely, because `ravelin launch` has a QEMU to end.
     fn kill(&mut self) {
+        let limit = Instant::now() + KILL_LIMIT;
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            // Waited for: its id may be another process's by now.
+            return;
+        }
+        let _has_ended = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        while Instant::now() < limit && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(5));
+        }
         let _has_ended = self.child.kill();
         let _has_ended = self.child.wait();
     }

@@ -181,6 +181,42 @@ fn eio_on_corruption_is_an_error_and_never_data() {
     assert_eq!(outcome.console.probe(&format!("read:{BIG_FILE}")), "Uncategorized 5");
 }
 
+/// Attack: the host does not change a block, it refuses to read it, so that a
+/// file (a firewall's, say) is missing and the system goes on. Observed: a kernel
+/// panic, as for a wrong block. Closed: `verity.on_error` is `panic` by default.
+#[test]
+fn a_disk_that_refuses_a_block_later_is_a_panic() {
+    let root = SmallRoot::get();
+    let vm = refusing(root, (root.first_block_of(BIG_FILE) + 500) * BLOCK / 512);
+    let outcome = vm.add_words(&format!("probe.do=read:{BIG_FILE}")).run();
+    outcome.stopped(Stop::Reset).said("PROBE begin=1").said("Kernel panic");
+    outcome.never_said("PROBE read:").never_said("ravelin: FAILED");
+}
+
+/// The same where PID 1 reads. Observed: a refusal that blames the disk and not
+/// a setting of the owner's.
+#[test]
+fn a_disk_that_refuses_its_first_block_is_refused() {
+    refusing(SmallRoot::get(), 2).run().refused("root", "disk-error");
+}
+
+/// A machine whose data disk answers reads of a sector with EIO.
+fn refusing(root: &SmallRoot, sector: u64) -> vm_tests::Vm {
+    let file = root.data.display();
+    let blkdebug = format!(
+        "driver=blkdebug,node-name=data,read-only=on,image.driver=file,image.filename={file},\
+         image.read-only=on,inject-error.0.event=none,inject-error.0.iotype=read,\
+         inject-error.0.errno=5,inject-error.0.sector={sector}"
+    );
+    let device = "virtio-blk-pci,drive=data,serial=data";
+    root.bare_vm().disk(&root.hash, "hash").qemu_arguments([
+        "-blockdev",
+        blkdebug.as_str(),
+        "-device",
+        device,
+    ])
+}
+
 /// Attack: the verity superblock, which says how to read the tree, is zeroed or
 /// filled with the host's wishes (another hash, other sizes, other salt).
 /// Observed: the boot is the same, down to the table in the kernel. Closed: PID 1

@@ -9,8 +9,10 @@
 
 mod boots;
 mod configuration_attacks;
+mod debian;
 mod disk_attacks;
 mod fixtures;
 mod harness;
+mod images;
 mod initramfs;
 mod writable;

@@ -49,9 +49,11 @@ impl Prepared {
         for (variable, tool) in tools::EXPORTED {
             command.env(variable, self.tools.join(tool));
         }
-        // Where Debian keeps veritysetup and sfdisk, and a user's PATH may not.
+        // The tools' companions, such as fsck.erofs, before the machine's own;
+        // last, where Debian keeps veritysetup and sfdisk, and a user's PATH may not.
         let path = env::var_os("PATH").unwrap_or_default();
-        let mut directories: Vec<PathBuf> = env::split_paths(&path).collect();
+        let mut directories = vec![self.tools.clone()];
+        directories.extend(env::split_paths(&path));
         for directory in ["/usr/sbin", "/sbin"] {
             if !directories.iter().any(|known| known.as_os_str() == directory) {
                 directories.push(directory.into());

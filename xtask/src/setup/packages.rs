@@ -19,7 +19,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libclang-dev", "reads libdevmapper's headers for the devicemapper crate"),
     ("libdevmapper-dev", "the headers themselves; nothing of it is linked"),
     ("mmdebstrap", "makes the Debian root of the demo and the tests"),
-    ("squashfs-tools", "makes and reads squashfs images"),
     ("cryptsetup-bin", "veritysetup: the reference that dm-verity is compared with"),
     ("cpio", "GNU cpio reads the initramfs back in the tests"),
     ("libarchive-tools", "bsdtar reads the initramfs back in the tests"),

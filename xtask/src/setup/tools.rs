@@ -1,8 +1,9 @@
 //! Debian 13's file-system tools, for the image builder.
 //!
-//! `mkfs.erofs` of Debian 12 reads no tar and its `mke2fs` neither. The newer
-//! ones are unpacked with their own C library into the cache and started
-//! through their own loader, so nothing on the machine is replaced.
+//! `mkfs.erofs` of Debian 12 reads no tar and its `mke2fs` neither, and its
+//! `mksquashfs` cannot be told who owns the root. The newer ones are unpacked
+//! with their own C library into the cache and started through their own loader,
+//! so nothing on the machine is replaced.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,13 +18,15 @@ use super::cached;
 pub(crate) const SUITE: &str = "trixie";
 
 /// `mke2fs` loads libarchive itself, so no dependency names it.
-const PACKAGES: &[&str] = &["erofs-utils", "e2fsprogs", "libarchive13t64"];
+const PACKAGES: &[&str] = &["erofs-utils", "e2fsprogs", "libarchive13t64", "squashfs-tools"];
 
 /// The tools and the oracles that read their images back in the tests.
 const TOOLS: &[&str] = &[
     "usr/bin/mkfs.erofs",
     "usr/bin/fsck.erofs",
     "usr/bin/dump.erofs",
+    "usr/bin/mksquashfs",
+    "usr/bin/unsquashfs",
     "usr/sbin/mke2fs",
     "usr/sbin/e2fsck",
     "usr/sbin/debugfs",
@@ -31,8 +34,11 @@ const TOOLS: &[&str] = &[
 ];
 
 /// The environment variables through which the image builder finds a tool.
-pub(crate) const EXPORTED: &[(&str, &str)] =
-    &[("RAVELIN_MKFS_EROFS", "mkfs.erofs"), ("RAVELIN_MKE2FS", "mke2fs")];
+pub(crate) const EXPORTED: &[(&str, &str)] = &[
+    ("RAVELIN_MKFS_EROFS", "mkfs.erofs"),
+    ("RAVELIN_MKE2FS", "mke2fs"),
+    ("RAVELIN_MKSQUASHFS", "mksquashfs"),
+];
 
 /// Where the wrappers are.
 pub(crate) fn directory(cache: &Path) -> PathBuf {
@@ -45,8 +51,8 @@ pub(crate) fn is_current(cache: &Path) -> bool {
 
 pub(crate) fn make(cache: &Path, apt: &Apt) -> Result<()> {
     println!(
-        "setup: unpacking Debian 13's erofs-utils and e2fsprogs into the cache: \
-         mkfs.erofs and mke2fs that read a tar"
+        "setup: unpacking Debian 13's erofs-utils, e2fsprogs and squashfs-tools into the \
+         cache: the file systems' own tools, new enough to make a root from a tar"
     );
     cached::replace(&top(cache), &recipe(), |directory| {
         let root = directory.join("root");

@@ -1,0 +1,49 @@
+//! A virtual machine started as a user starts it: by `ravelin launch`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::qmp::Listener;
+use crate::slot::Slot;
+use crate::{Running, Tool, WorkDir};
+
+/// `ravelin launch --simulate`, not started yet.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Launch {
+    vm: PathBuf,
+    time_limit: Duration,
+}
+
+impl Launch {
+    /// The machine of a VM description, with ten minutes to end.
+    pub fn new(vm: &Path) -> Self {
+        Self { vm: vm.to_owned(), time_limit: Duration::from_secs(600) }
+    }
+
+    /// How long the machine may run, once it has started.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Starts it, as soon as there is a slot for it.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn start(self) -> Running {
+        let slot = Slot::wait();
+        let work = WorkDir::new();
+        let listener = Listener::new();
+        let console = work.join("console.log");
+        // Should this process die, `ravelin launch` ends, and ends its QEMU.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]).arg(Tool::Ravelin.path());
+        command.args(["launch", "--simulate", "--vm"]).arg(&self.vm);
+        command.arg("--console-log").arg(&console);
+        command.args(["--", "-qmp"]).arg(format!("unix:{}", listener.path().display()));
+        Running::start(command, console, listener, self.time_limit, work, slot)
+    }
+}

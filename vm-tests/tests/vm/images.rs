@@ -1,0 +1,212 @@
+//! The images that `ravelin image verity` makes: every form boots, and what is
+//! done to them is noticed by PID 1, by `ravelin image verify`, or by both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use vm_tests::{Outcome, Tool, Vm, WorkDir};
+
+use crate::fixtures::{self, BASE, BIG_FILE, BLOCK, check, flip, initramfs, overwrite, tree};
+
+#[test]
+fn an_erofs_disk_boots() {
+    boots(&["--fs", "erofs"]);
+}
+
+#[test]
+fn a_squashfs_disk_boots() {
+    boots(&["--fs", "squashfs"]);
+}
+
+#[test]
+fn an_ext4_disk_boots() {
+    boots(&["--fs", "ext4"]);
+}
+
+#[test]
+fn a_disk_with_sha512_and_no_salt_boots() {
+    boots(&["--fs", "squashfs", "--hash", "sha512", "--salt", "-"]);
+}
+
+#[test]
+fn a_disk_with_small_blocks_boots() {
+    boots(&["--fs", "ext4", "--hash-block-size", "1024"]);
+}
+
+#[test]
+fn bare_files_boot() {
+    boots(&["--layout", "bare"]);
+}
+
+/// Attack: the verity superblock in its partition is zeroed, or one bit of it
+/// flips. Observed: the machine boots with the identical table, because PID 1
+/// does not read it; the owner's check reports it.
+#[test]
+fn a_changed_superblock_changes_nothing_and_is_reported() {
+    let work = WorkDir::new();
+    let disk = Disk::make(&work, &[]);
+    let untouched = disk.boot();
+    untouched.booted();
+    assert!(disk.verify(0).contains("good"));
+
+    let superblock = disk.offset("verity");
+    overwrite(&disk.image, superblock, &[0; 4096]);
+    let zeroed = disk.boot();
+    zeroed.booted();
+    assert!(disk.verify(1).contains("superblock"));
+
+    let again = Disk::make(&work, &[]);
+    flip_bit(&again.image, superblock + 72);
+    let flipped = again.boot();
+    flipped.booted();
+    assert!(again.verify(1).contains("superblock"));
+
+    for outcome in [&zeroed, &flipped] {
+        assert_eq!(outcome.console.probe("dm.table"), untouched.console.probe("dm.table"));
+    }
+}
+
+/// Attack: one bit of the root partition. Observed: PID 1 refuses the block that
+/// it meets, and the owner's check names it.
+#[test]
+fn a_changed_root_is_refused_and_reported() {
+    let work = WorkDir::new();
+    let disk = Disk::make(&work, &[]);
+    flip(&disk.image, disk.offset("root") / BLOCK);
+    disk.boot().refused("root", "verity-mismatch");
+    assert!(disk.verify(1).contains("block 0"));
+}
+
+/// Attack: the partition table is gone, or its checksum is wrong. Observed: no
+/// partition has the identity that is asked for, so the deadline ends it.
+#[test]
+fn a_broken_partition_table_is_refused() {
+    let work = WorkDir::new();
+    for (offset, bytes) in [(512, [0; 8]), (512 + 16, [0x5a; 8])] {
+        let disk = Disk::make(&work, &[]);
+        overwrite(&disk.image, offset, &bytes);
+        let outcome = disk.vm().add_words("ravelin.deadline.disks=500ms").run();
+        outcome.refused("disks", "disk-missing").said("no usable partition table");
+        let _report = disk.verify(1);
+    }
+}
+
+/// Attack: the same disk twice, so that the order decides. Observed: refused.
+#[test]
+fn two_disks_with_one_partition_uuid_are_refused() {
+    let work = WorkDir::new();
+    let disk = Disk::make(&work, &[]);
+    disk.vm().disk(&disk.image, "another").run().refused("disks", "disk-ambiguous");
+}
+
+/// Attack: the disk ends in the middle of the hash tree; its backup partition
+/// table goes with it. Observed: the kernel has no such partition, or one that is
+/// too small: refused in both cases.
+#[test]
+fn a_truncated_disk_is_refused() {
+    let work = WorkDir::new();
+    let disk = Disk::make(&work, &[]);
+    fixtures::resize(&disk.image, disk.offset("verity") + BLOCK);
+    let outcome = disk.vm().add_words("ravelin.deadline.disks=500ms").run();
+    outcome.refused("disks", "disk-missing");
+    let _report = disk.verify(1);
+}
+
+/// Attack: the partitions of data and tree change their identities, in a
+/// partition table with right checksums. Observed: each is found where the other
+/// one is, and the tree's is too small for the data. Closed: a partition table
+/// only says where to look, the root hash alone vouches for what is there.
+#[test]
+fn swapped_partitions_are_refused() {
+    let work = WorkDir::new();
+    let disk = Disk::make(&work, &[]);
+    let guid = |partition: &str| {
+        disk.sidecar["layout"]["disk"][partition]["guid"].as_str().unwrap().to_owned()
+    };
+    let swap = [format!("1:{}", guid("verity")), format!("2:{}", guid("root"))];
+    let mut sgdisk = Command::new("sgdisk");
+    check(sgdisk.args(["-u", &swap[0], "-u", &swap[1]]).arg(&disk.image));
+    disk.boot().refused("root", "disk-too-small");
+    let _report = disk.verify(1);
+}
+
+/// Makes an image and boots it: the probe reads a file of it.
+#[track_caller]
+fn boots(arguments: &[&str]) {
+    let work = WorkDir::new();
+    let disk = Disk::make(&work, arguments);
+    assert!(disk.verify(0).contains("good"));
+    let outcome = disk.vm().add_words(&format!("probe.do=read:{BIG_FILE}")).run();
+    outcome.booted();
+    let read = outcome.console.probe(&format!("read:{BIG_FILE}"));
+    let expected = vm_tests::sha256_of_file(&tree().join("data/big"));
+    assert_eq!(read, format!("3000000 bytes sha256={expected}"));
+}
+
+/// An image of the small root.
+struct Disk {
+    image: PathBuf,
+    hash: Option<PathBuf>,
+    sidecar: toml::Table,
+    initramfs: PathBuf,
+}
+
+impl Disk {
+    fn make(work: &WorkDir, arguments: &[&str]) -> Self {
+        let image = work.join("root.img");
+        let mut ravelin = Tool::Ravelin.command();
+        ravelin.args(["--quiet", "image", "verity", "--root-owned", "--from"]).arg(tree());
+        check(ravelin.arg("--output").arg(&image).args(arguments));
+        let sidecar: toml::Table =
+            fs::read_to_string(work.join("root.img.toml")).unwrap().parse().unwrap();
+        let hash = Some(work.join("root.img.hash")).filter(|path| path.exists());
+        let fstype = sidecar["file_system"]["kind"].as_str().unwrap();
+        let algorithm = sidecar["verity"]["algorithm"].as_str().unwrap();
+        let initramfs = initramfs(&["--filesystem", fstype, "--set", algorithm]);
+        Self { image, hash, sidecar, initramfs }
+    }
+
+    fn cmdline(&self) -> &str {
+        self.sidecar["cmdline"].as_str().unwrap()
+    }
+
+    /// Where a partition begins, in bytes.
+    fn offset(&self, partition: &str) -> u64 {
+        let offset = self.sidecar["layout"]["disk"][partition]["offset"].as_integer().unwrap();
+        u64::try_from(offset).unwrap()
+    }
+
+    fn vm(&self) -> Vm {
+        let vm = Vm::new()
+            .initrd(&self.initramfs)
+            .cmdline(format!("{BASE} {}", self.cmdline()))
+            .disk(&self.image, "ravelin-root");
+        match &self.hash {
+            Some(hash) => vm.disk(hash, "ravelin-hash"),
+            None => vm,
+        }
+    }
+
+    fn boot(&self) -> Outcome {
+        self.vm().run()
+    }
+
+    /// The owner's check, with the exit code that it must have; what it says.
+    #[track_caller]
+    fn verify(&self, code: i32) -> String {
+        let mut ravelin = Tool::Ravelin.command();
+        let sidecar = self.image.with_extension("img.toml");
+        let output = ravelin.args(["image", "verify"]).arg(sidecar).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    }
+}
+
+fn flip_bit(image: &Path, offset: u64) {
+    let bytes = fs::read(image).unwrap();
+    let byte = bytes[usize::try_from(offset).unwrap()] ^ 1;
+    overwrite(image, offset, &[byte]);
+}
