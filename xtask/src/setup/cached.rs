@@ -29,6 +29,18 @@ pub(crate) fn replace(
         .with_context(|| format!("move {} into place", directory.display()))
 }
 
+/// Makes `directory` where it is to stay. The stamp comes last, so that an
+/// interrupted one is made again.
+pub(crate) fn make_in_place(
+    directory: &Path,
+    recipe: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    remove(directory)?;
+    make(directory)?;
+    fs::write(directory.join(STAMP), recipe).context("write the stamp")
+}
+
 fn remove(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -8,6 +8,7 @@ mod apt;
 mod cached;
 mod debian_root;
 mod kernel;
+mod oracle;
 mod packages;
 mod tools;
 
@@ -41,6 +42,7 @@ pub(crate) struct Prepared {
     /// The private key that the Debian root lets in.
     pub(crate) ssh_key: PathBuf,
     tools: PathBuf,
+    oracle: PathBuf,
 }
 
 impl Prepared {
@@ -70,7 +72,8 @@ impl Prepared {
         command
             .env("RAVELIN_TEST_KERNEL", &self.kernel)
             .env("RAVELIN_TEST_ROOT", &self.root_tar)
-            .env("RAVELIN_TEST_SSH_KEY", &self.ssh_key);
+            .env("RAVELIN_TEST_SSH_KEY", &self.ssh_key)
+            .env(oracle::EXPORTED, &self.oracle);
     }
 }
 
@@ -99,6 +102,7 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
         && missing.nothing()
         && kernel::is_current(cache)
         && tools::is_current(cache)
+        && oracle::is_current(cache)
         && debian_root::is_current(cache);
     if !current {
         prepare(project, &missing, arguments.refresh)?;
@@ -109,6 +113,7 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
         root_tar: debian_root::tar(cache),
         ssh_key: debian_root::ssh_key(cache),
         tools: tools::directory(cache),
+        oracle: oracle::program(cache),
     };
     println!(
         "setup: everything is there (kernel {}, cache {})",
@@ -135,6 +140,9 @@ fn prepare(project: &Project, missing: &Missing, refresh: bool) -> Result<()> {
         let sources = [machine.suite(tools::SUITE)];
         let apt = Apt::new(cache.join("apt/tools"), &sources)?;
         tools::make(cache, &apt)?;
+    }
+    if refresh || !oracle::is_current(cache) {
+        oracle::make(cache)?;
     }
     if refresh || !debian_root::is_current(cache) {
         debian_root::make(cache, &machine)?;

@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("clang", "reads libdevmapper's headers for the devicemapper crate"),
     ("libclang-dev", "reads libdevmapper's headers for the devicemapper crate"),
     ("libdevmapper-dev", "the headers themselves; nothing of it is linked"),
+    ("python3-venv", "runs sev-snp-measure, the reference for launch measurements, in the tests"),
     ("mmdebstrap", "makes the Debian root of the demo and the tests"),
     ("cryptsetup-bin", "veritysetup: the reference that dm-verity is compared with"),
     ("cpio", "GNU cpio reads the initramfs back in the tests"),
