@@ -25,6 +25,7 @@ const CONFIGURATION: &str = "on_failure = \"reboot\"\n[root]\nmode = \"verity\"\
 const PATHS: [&str; 16] = [
     "dev",
     "dev/console",
+    "dev/null",
     "etc",
     "etc/ravelin.toml",
     "init",
@@ -116,8 +117,9 @@ fn gnu_cpio_reads_what_is_in_the_headers() {
     let console = &fields[1];
     assert_eq!(console[..6], ["crw-------", "1", "0", "0", "5,", "1"]);
     assert_eq!(fields[0][..4], ["drwxr-xr-x", "2", "0", "0"]);
-    assert_eq!(fields[2][..4], ["-rwxr-xr-x", "1", "0", "0"]);
-    assert_eq!(fields[2].last(), Some(&"init"));
+    assert_eq!(fields[2][..6], ["crw-rw-rw-", "1", "0", "0", "1,", "3"]);
+    assert_eq!(fields[3][..4], ["-rwxr-xr-x", "1", "0", "0"]);
+    assert_eq!(fields[3].last(), Some(&"init"));
 }
 
 /// Each archive plain, and compressed by itself. (libarchive ends at the first
