@@ -45,7 +45,7 @@ fn the_real_init_starts_clean() {
 
     assert!(
         mount(&outcome, "/")
-            .ends_with("- erofs /dev/dm-0 ro,user_xattr,acl,cache_strategy=readaround")
+            .ends_with("- erofs /dev/mapper/root ro,user_xattr,acl,cache_strategy=readaround")
     );
     for (target, fstype) in
         [("/proc", "proc"), ("/sys", "sysfs"), ("/dev", "devtmpfs"), ("/run", "tmpfs")]
@@ -85,7 +85,7 @@ fn squashfs_and_ext4_boot_too() {
         let outcome = root.vm().add_words(&format!("probe.do=read:{BIG_FILE}")).run();
         outcome.booted();
         let mounted = mount(&outcome, "/");
-        assert!(mounted.contains(&format!(" - {fstype} /dev/dm-0 {options}")), "{mounted}");
+        assert!(mounted.contains(&format!(" - {fstype} /dev/mapper/root {options}")), "{mounted}");
         assert!(outcome.console.probe(&format!("read:{BIG_FILE}")).starts_with("3000000 bytes"));
     }
 }
