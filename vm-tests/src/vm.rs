@@ -38,7 +38,7 @@ struct Disk {
 }
 
 impl Vm {
-    /// A machine with the test kernel, 512 MiB, one processor, and two minutes
+    /// A machine with the test kernel, 512 MiB, one processor, and five minutes
     /// to end.
     ///
     /// # Panics
@@ -52,7 +52,7 @@ impl Vm {
             disks: Vec::new(),
             memory_mib: 512,
             cpus: 1,
-            time_limit: Duration::from_secs(120),
+            time_limit: Duration::from_secs(300),
             ssh_port: None,
             extra: Vec::new(),
         }

@@ -12,6 +12,8 @@ mod project;
 mod setup;
 mod test;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 use crate::project::Project;
@@ -39,10 +41,20 @@ enum Chore {
     Layers,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The chain of causes; where in xtask it happened helps nobody.
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> anyhow::Result<()> {
     let project = Project::find()?;
-    match arguments.chore {
+    match chore {
         Chore::Setup(arguments) => setup::run(&project, &arguments),
         Chore::Build => build::run(&project),
         Chore::Demo => demo::run(&project),

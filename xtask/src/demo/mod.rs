@@ -50,8 +50,8 @@ const SHOWN: &[(&str, &str)] = &[
     ),
     ("cat /etc/machine-id", "this boot's, not the image's"),
     (
-        "systemctl is-system-running; systemd-analyze",
-        "the whole boot (loader is Ravelin's share with the kernel)",
+        "systemctl is-system-running --wait; systemd-analyze",
+        "the whole boot; what it calls kernel is the kernel and PID 1's part above",
     ),
 ];
 

@@ -62,8 +62,10 @@ impl Ssh {
 
     /// Asks for the clean end. The connection may end before the answer comes.
     pub(crate) fn power_off(&self) -> Result<()> {
-        println!("root@ravelin:~# systemctl poweroff");
-        self.command().arg("systemctl poweroff").status().context("start ssh").map(drop)
+        // `systemctl poweroff` would ask logind first, which is not there.
+        let remote = "systemctl start poweroff.target";
+        println!("root@ravelin:~# {remote}");
+        self.command().arg(remote).status().context("start ssh").map(drop)
     }
 
     fn scan(&self) -> Result<Option<String>> {
