@@ -365,6 +365,10 @@ fn revocation() {
     assert!(run(&[load(ark, old, &[]), load(ark, current, &[])]).is_ok());
     let both = run(&[load(ark, current, &[]), load(ark, old, &[&[7, 0, 1]])]);
     assert_eq!(codes(both), ["chain.revoked"; 2]);
+    // However many old lists there are.
+    let mut many = vec![load(ark, current, &[]); 20];
+    many.push(load(ark, current, &[&[7, 0, 1]]));
+    assert_eq!(codes(run(&many)), ["chain.revoked"; 2]);
     // A forged list is refused even beside a good one.
     let both = run(&[load(ark, current, &[]), load(&keys().other, current, &[])]);
     assert_eq!(codes(both), ["chain.crl-signature"]);

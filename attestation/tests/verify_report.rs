@@ -63,6 +63,7 @@ fn one_change_one_code() {
         ("signing-key.mismatch", |d| d.put(0x48, &[4])),
         ("signing-key.mismatch", |d| d.put(0x48, &[8])),
         ("signing-key.mismatch", |d| d.put(0x48, &[0x1c])),
+        ("signing-key.masked", |d| d.put(0x48, &[2])),
         ("product.mismatch", |d| d.put(0x188, &[0x19, 0x11])),
         ("product.mismatch", |d| d.put(0x188, &[0x17, 0x31])),
         ("tcb-binding.mismatch", |d| d.put(0x180, &[3])),
@@ -211,7 +212,8 @@ fn newer_microcode_than_committed_is_not_provisional() {
 fn an_exception_allows_what_it_names_and_nothing_else() {
     type Change = fn(&mut Draft);
     let product = Product::Milan;
-    let cases: [(Exception, Change); 8] = [
+    let cases: [(Exception, Change); 9] = [
+        (Exception::MaskedChipId, |d| d.put(0x48, &[2])),
         (Exception::Debug, |d| d.put(0x0a, &[0xb])),
         (Exception::MigrationAgent, |d| d.put(0x0a, &[7])),
         (Exception::MigrationAgent, |d| d.put(0x160, &[1])),

@@ -137,9 +137,11 @@ pub fn validate(
     let read = Leaf::read(leaf, &mut leaf_errors);
     check_leaf(leaf, now, &mut leaf_errors);
 
-    let issuers: Vec<_> = candidates
+    // Those that are known anyway come first: no candidate can crowd them out.
+    let issuers: Vec<_> = roots
+        .intermediates()
         .iter()
-        .chain(roots.intermediates())
+        .chain(candidates)
         .filter(|candidate| leaf.names_as_issuer(candidate))
         .filter(|candidate| !matches!(candidate.role(), Some(Role::Ark(_))))
         .take(PATH_LIMIT)
@@ -296,7 +298,9 @@ fn check_revocation(
     let Some(key) = root.rsa_4096() else { return Revocation::NotChecked };
     let mut current: Option<&Crl> = None;
     let mut outdated = None;
-    for crl in crls.iter().filter(|crl| crl.names(root)).take(PATH_LIMIT) {
+    // All of them: were their number limited, old lists could crowd out the one
+    // that revokes.
+    for crl in crls.iter().filter(|crl| crl.names(root)) {
         if let Err(error) = crl.check(root, key) {
             errors.push(error);
             continue;

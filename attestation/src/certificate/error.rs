@@ -178,7 +178,7 @@ pub enum ChainError {
         now: UnixTime,
     },
     /// Used after it was valid.
-    #[error("the {link} was valid until {not_after}, and the time given is {now}")]
+    #[error("the {link} was valid until {not_after}, and the time given is {now}{}", late(*.link))]
     Expired {
         /// Which.
         link: Link,
@@ -257,6 +257,15 @@ pub enum ChainError {
         /// The date of revocation.
         date: UnixTime,
     },
+}
+
+/// What to do about a link that is out of date.
+const fn late(link: Link) -> &'static str {
+    match link {
+        Link::Crl => " (fetch a new one; AMD's key service has it as crl)",
+        Link::Leaf => " (fetch it anew; AMD's key service issues leaves again)",
+        Link::Root | Link::Intermediate => "",
+    }
 }
 
 impl ChainError {

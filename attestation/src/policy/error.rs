@@ -42,9 +42,12 @@ pub enum PolicyError {
         /// The key.
         key: &'static str,
     },
-    /// An instance that pins nothing.
-    #[error("[instance] is empty; name report_id, chip_id or both")]
-    EmptyInstance,
+    /// A table without a rule in it.
+    #[error("[{table}] has no rule; leave it out if nothing is to be checked")]
+    EmptyTable {
+        /// The table.
+        table: &'static str,
+    },
     /// An ABI version with a build number.
     #[error("guest_policy.minimum_abi has no build number; write major.minor")]
     AbiBuild,
@@ -62,7 +65,7 @@ impl PolicyError {
             Self::Contradiction { .. } => "policy-file.contradiction",
             Self::NoFmc { .. } => "policy-file.no-fmc",
             Self::OtherProduct { .. } => "policy-file.other-product",
-            Self::EmptyInstance => "policy-file.empty-instance",
+            Self::EmptyTable { .. } => "policy-file.empty-table",
             Self::AbiBuild => "policy-file.abi-build",
         }
     }

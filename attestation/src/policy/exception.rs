@@ -103,6 +103,8 @@ fn names() -> String {
     Exception::ALL.map(Exception::name).join(", ")
 }
 
+const _: () = assert!(Exception::ALL.len() <= 8, "the set below has 8 bits");
+
 /// A set of exceptions.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Exceptions(u8);

@@ -4,7 +4,8 @@
 //! errors, so that a misspelt rule cannot silently be no rule. What a policy
 //! leaves out is either not checked (host data, family id, …) or checked
 //! strictly: whatever weakens a guest is refused unless [`Exception`] allows it
-//! by name.
+//! by name. (`vmpl = 1` is such a name too: it accepts that level and no
+//! other.)
 //!
 //! ```toml
 //! product = ["milan", "genoa"]      # or one; none: any

@@ -127,19 +127,27 @@ impl Raw {
                     return Err(PolicyError::AbiBuild);
                 }
                 let abi = minimum_abi.map(|version| (version.major, version.minor));
-                (checked("guest_policy", BitRules { required, forbidden, exact })?, abi)
+                let rules = BitRules { required, forbidden, exact };
+                if rules.is_empty() && abi.is_none() {
+                    return Err(PolicyError::EmptyTable { table: "guest_policy" });
+                }
+                (checked("guest_policy", rules)?, abi)
             }
         };
         let platform_info = match self.platform_info {
             None => BitRules::default(),
             Some(RawPlatformInfo { required, forbidden, exact }) => {
-                checked("platform_info", BitRules { required, forbidden, exact })?
+                let rules = BitRules { required, forbidden, exact };
+                if rules.is_empty() {
+                    return Err(PolicyError::EmptyTable { table: "platform_info" });
+                }
+                checked("platform_info", rules)?
             }
         };
         let (report_id, chip_id) = match self.instance {
             None => (None, None),
             Some(RawInstance { report_id: None, chip_id: None }) => {
-                return Err(PolicyError::EmptyInstance);
+                return Err(PolicyError::EmptyTable { table: "instance" });
             }
             Some(RawInstance { report_id, chip_id }) => (report_id, chip_id),
         };
@@ -198,13 +206,17 @@ impl RawTcb {
         let Self { fmc, bootloader, tee, snp, microcode, .. } = self;
         let any = RawLevels { fmc, bootloader, tee, snp, microcode };
         let given = fmc.or(bootloader).or(tee).or(snp).or(microcode).is_some();
-        Ok(MinimumTcb {
+        let minimum = MinimumTcb {
             which: self.which.unwrap_or_default(),
             any: given.then(|| any.lower()),
             milan: self.milan.map(RawLevels::lower),
             genoa: self.genoa.map(RawLevels::lower),
             turin: self.turin.map(RawLevels::lower),
-        })
+        };
+        if minimum.is_empty() {
+            return Err(PolicyError::EmptyTable { table: "minimum_tcb" });
+        }
+        Ok(minimum)
     }
 }
 

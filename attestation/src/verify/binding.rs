@@ -50,6 +50,10 @@ fn signing_key(checks: &mut Checks, report: &Report, leaf: &Leaf) {
         if !fits {
             findings.fail(Mismatch::new(FindingCode::SigningKey, leaf.kind(), found));
         }
+        if leaf.kind() == KeyKind::Vcek && report.flags().mask_chip_key() {
+            let finding = Mismatch::new(FindingCode::ChipKeyMasked, "clear", "set");
+            findings.fail_unless(Exception::MaskedChipId, finding);
+        }
     });
 }
 

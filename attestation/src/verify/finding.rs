@@ -145,6 +145,10 @@ codes! {
          reported TCB";
     /// SIGNING_KEY does not fit the leaf.
     SigningKey = "signing-key.mismatch", "the report names another kind of key than signed it";
+    /// MASK_CHIP_KEY in a report that a VCEK signed.
+    ChipKeyMasked = "signing-key.masked",
+        "MASK_CHIP_KEY says that the chip's key is withheld, and yet it signed",
+        "unset MASK_CHIP_KEY on the host, or allow it by name with \"masked-chip-id\"";
     /// The policy does not accept this kind of key.
     SigningKeyPolicy = "signer.kind", "the policy does not accept this kind of key";
     /// The policy does not accept this provider.

@@ -71,7 +71,10 @@ fn report_data(checks: &mut Checks, report: &Report, policy: &Policy, request: &
 
 /// Rules on the kind of key and its provider, which are the certificate's.
 fn signer(checks: &mut Checks, leaf: Option<&Leaf>, policy: &Policy) {
-    let Some(leaf) = leaf else { return };
+    let Some(leaf) = leaf else {
+        checks.skip(Check::Signer, Unchecked::NoLeaf);
+        return;
+    };
     checks.make(Check::Signer, |findings| {
         if !policy.products.is_empty() && !policy.products.contains(&leaf.product()) {
             let expected = words(&policy.products);
