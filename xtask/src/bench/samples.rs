@@ -74,10 +74,17 @@ pub(crate) struct Sizes {
 /// Boots of one disk, in turns.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Boot {
+    /// Two emulated processors, as fast as they happen to be.
+    pub(crate) timed: Boots,
+    /// One, and the guest's clock counts its instructions: a nanosecond each.
+    pub(crate) counted: Boots,
+}
+
+/// Boots of one kind.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Boots {
     /// By PID 1.
     pub(crate) ours: Vec<Log>,
-    /// By PID 1 with `quiet` on the command line: nothing goes to the console.
-    pub(crate) quiet: Vec<Log>,
     /// By the reference init.
     pub(crate) reference: Vec<Log>,
 }
