@@ -123,12 +123,12 @@ fn other_curves_are_refused() {
     // The public key of another private key.
     let other = self::public(&SecretKey::from_slice(&[6; 48]).unwrap());
     let wrong = pem("EC PRIVATE KEY", &sec1_der(&scalar, Some(P384), Some(&other)));
-    assert_refused(&wrong, PrivateKeyError::Curve);
+    assert_refused(&wrong, PrivateKeyError::Number);
     assert_refused(&pem("RSA PRIVATE KEY", b"0"), PrivateKeyError::Curve);
     // Zero, and the largest number of 48 bytes: outside the group's order.
     for scalar in [[0; 48], [0xff; 48]] {
         let outside = pem("EC PRIVATE KEY", &sec1_der(&scalar, Some(P384), None));
-        assert_refused(&outside, PrivateKeyError::Curve);
+        assert_refused(&outside, PrivateKeyError::Number);
     }
 }
 

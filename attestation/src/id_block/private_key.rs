@@ -42,6 +42,10 @@ pub enum PrivateKeyError {
          `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384` makes one"
     )]
     Curve,
+    /// A number outside the order of P-384, or not that of the public key that
+    /// comes with it.
+    #[error("the private key's number is out of range, or its public key is another key's")]
+    Number,
     /// Neither the curve nor the public key is there, so it may be for another
     /// curve of the same size.
     #[error(
@@ -136,6 +140,6 @@ fn sec1(der: &[u8], named: bool) -> Result<PrivateKey, PrivateKeyError> {
         return Err(PrivateKeyError::Curve);
     }
     // This compares the public key, if there is one.
-    let key = SecretKey::try_from(key).ok().ok_or(PrivateKeyError::Curve)?;
+    let key = SecretKey::try_from(key).ok().ok_or(PrivateKeyError::Number)?;
     Ok(PrivateKey(ecdsa::SigningKey::from(key)))
 }

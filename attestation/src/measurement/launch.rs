@@ -119,7 +119,6 @@ impl Launch {
     ) -> Result<Self, MeasureError> {
         let hashes = kernel.map(|kernel| hashes_page(firmware, kernel)).transpose()?;
         let mut chain = Chain::from_digest(firmware.digest());
-        let is_cpuid = |kind| kind == SectionKind::Cpuid;
         for section in firmware.sections() {
             let (gpa, pages) = (u64::from(section.gpa()), section.pages());
             let page_type = match (section.kind(), &hashes) {
@@ -137,8 +136,10 @@ impl Launch {
             chain.opaque(page_type, gpa, pages);
         }
         if vmm.cpuid_page_last() {
-            for section in firmware.sections().iter().filter(|section| is_cpuid(section.kind())) {
-                chain.opaque(PageType::Cpuid, u64::from(section.gpa()), section.pages());
+            for section in firmware.sections() {
+                if section.kind() == SectionKind::Cpuid {
+                    chain.opaque(PageType::Cpuid, u64::from(section.gpa()), section.pages());
+                }
             }
         }
         Ok(Self { chain, reset_address: firmware.reset_address(), vmm })

@@ -1,6 +1,6 @@
 //! Many vCPU configurations of one image at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cpu::{CpuSignature, CpuType};
 use super::digest::LaunchDigest;
@@ -39,52 +39,42 @@ impl Launch {
     /// as much as the largest of them.
     #[must_use]
     pub fn matrix(&self, combinations: &[Combination]) -> Vec<LaunchDigest> {
-        let mut groups: BTreeMap<(CpuSignature, GuestFeatures), BTreeMap<u32, LaunchDigest>> =
-            BTreeMap::new();
+        let mut groups: BTreeMap<Group, BTreeSet<u32>> = BTreeMap::new();
         for combination in combinations {
-            groups
-                .entry(self.group(combination))
-                .or_default()
-                .insert(combination.vcpus.get(), LaunchDigest::START);
+            groups.entry(self.group(combination)).or_default().insert(combination.vcpus.get());
         }
         let groups: Vec<_> = groups.into_iter().collect();
-        let computed = parallel::map(groups.len(), |index| {
-            groups.get(index).map(|(group, counts)| (*group, self.counts(*group, counts)))
+        let digests = parallel::map(groups.len(), |index| {
+            groups.get(index).map(|(group, counts)| (*group, self.group_digests(*group, counts)))
         });
-        let computed: BTreeMap<_, _> = computed.into_iter().flatten().collect();
-        combinations
-            .iter()
-            .map(|combination| {
-                let known = computed
-                    .get(&self.group(combination))
-                    .and_then(|counts| counts.get(&combination.vcpus.get()));
-                known.copied().unwrap_or_else(|| {
-                    self.digest(
-                        combination.vcpus,
-                        combination.cpu.signature(),
-                        combination.features,
-                    )
-                })
-            })
-            .collect()
+        let digests: BTreeMap<_, _> = digests.into_iter().flatten().collect();
+        let digest = |combination: &Combination| {
+            let group = digests.get(&self.group(combination));
+            group.and_then(|counts| counts.get(&combination.vcpus.get())).copied()
+        };
+        // Each is there, as its group and its count were put in above.
+        combinations.iter().filter_map(digest).collect()
     }
 
-    /// What makes two combinations share their vCPU pages.
-    fn group(&self, combination: &Combination) -> (CpuSignature, GuestFeatures) {
+    /// What makes combinations share the pages of their vCPUs.
+    fn group(&self, combination: &Combination) -> Group {
         let measured = self.vmm().measures_cpu_type();
         let cpu = if measured { combination.cpu.signature() } else { CpuSignature::new(0) };
         (cpu, combination.features)
     }
 
-    fn counts(
+    /// The digests with each of these counts, in one pass over the largest.
+    fn group_digests(
         &self,
-        (cpu, features): (CpuSignature, GuestFeatures),
-        counts: &BTreeMap<u32, LaunchDigest>,
+        (cpu, features): Group,
+        counts: &BTreeSet<u32>,
     ) -> BTreeMap<u32, LaunchDigest> {
-        let last = counts.last_key_value().map_or(0, |(count, _)| *count);
-        (1..=last)
+        let largest = counts.last().copied().unwrap_or(0);
+        (1..=largest)
             .zip(self.digests(cpu, features))
-            .filter(|(count, _)| counts.contains_key(count))
+            .filter(|(count, _)| counts.contains(count))
             .collect()
     }
 }
+
+type Group = (CpuSignature, GuestFeatures);

@@ -8,11 +8,15 @@ use std::thread;
 /// More threads than this bring nothing for kilobytes of hashing.
 const MAX_THREADS: usize = 16;
 
+/// How many threads there is a processor for, from 1 to [`MAX_THREADS`].
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS)
+}
+
 /// `work(0)`, `work(1)` … `work(count - 1)`, in that order whatever thread did
 /// them. At least the calling thread works; no error where no thread can be
 /// started.
 pub(super) fn map<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS);
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(count));
     let worker = || {
@@ -27,7 +31,7 @@ pub(super) fn map<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Ve
         done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut mine);
     };
     thread::scope(|scope| {
-        for _ in 1..threads.min(count) {
+        for _ in 1..threads().min(count) {
             if thread::Builder::new().spawn_scoped(scope, worker).is_err() {
                 break;
             }

@@ -6,6 +6,7 @@ use std::thread;
 use super::digest::Sha256Digest;
 use super::firmware::{Firmware, FirmwareError};
 use super::kernel_hashes::{CommandLineError, KernelHashes};
+use super::parallel;
 
 /// Why the files of a guest could not be hashed.
 #[derive(Debug, thiserror::Error)]
@@ -62,20 +63,21 @@ pub fn prepare(
     let mut hash_initrd =
         || initrd.as_mut().map_or(Ok(Sha256Digest::EMPTY), Sha256Digest::of_reader);
     let mut hash_kernel = || Sha256Digest::of_reader(&mut *kernel);
-    let (firmware, kernel, initrd) = thread::scope(|scope| {
-        // The largest first. Where no thread starts, this one does the work.
-        let initrd_thread = thread::Builder::new().spawn_scoped(scope, &mut hash_initrd);
-        let kernel_thread = thread::Builder::new().spawn_scoped(scope, &mut hash_kernel);
-        let firmware = Firmware::read(firmware);
-        (firmware, kernel_thread.map(join), initrd_thread.map(join))
-    });
+    let (firmware, kernel, initrd) = if parallel::threads() == 1 {
+        (Firmware::read(firmware), hash_kernel(), hash_initrd())
+    } else {
+        // The largest first. Where no thread starts, this one does its work.
+        let (firmware, kernel, initrd) = thread::scope(|scope| {
+            let initrd = thread::Builder::new().spawn_scoped(scope, &mut hash_initrd);
+            let kernel = thread::Builder::new().spawn_scoped(scope, &mut hash_kernel);
+            (Firmware::read(firmware), kernel.map(join), initrd.map(join))
+        });
+        let kernel = kernel.unwrap_or_else(|_| hash_kernel());
+        (firmware, kernel, initrd.unwrap_or_else(|_| hash_initrd()))
+    };
     let firmware = firmware?;
-    let kernel = kernel
-        .unwrap_or_else(|_| hash_kernel())
-        .map_err(|source| PrepareError::Kernel { source })?;
-    let initrd = initrd
-        .unwrap_or_else(|_| hash_initrd())
-        .map_err(|source| PrepareError::Initrd { source })?;
+    let kernel = kernel.map_err(|source| PrepareError::Kernel { source })?;
+    let initrd = initrd.map_err(|source| PrepareError::Initrd { source })?;
     let cmdline = Sha256Digest::of_command_line(cmdline)?;
     Ok((firmware, Some(KernelHashes { kernel, initrd, cmdline })))
 }
