@@ -171,7 +171,7 @@ pub struct Limits {
 /// Single changes, then pairs; some seconds at most.
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_changes: 2, max_hashes: 20_000_000 }
+        Self { max_changes: 2, max_hashes: 10_000_000 }
     }
 }
 
