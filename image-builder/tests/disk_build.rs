@@ -190,8 +190,10 @@ fn helper() {
 /// The helper, in `prefix` if that names a program.
 fn helper_process(prefix: &[&str], from: &Path, fs: FsType, into: &Path) -> Command {
     // The target directory may be closed to other users.
+    // Copied by another process: a descriptor that this one has open for writing
+    // could be inherited by a child of another test, and the program be busy.
     let program = into.with_file_name("helper-program");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    run(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program));
     let mut words = prefix.iter().map(Into::into).collect::<Vec<std::ffi::OsString>>();
     words.push(program.into());
     let mut command = Command::new(&words[0]);

@@ -22,7 +22,7 @@ const ZSTD: (&str, &str) = ("zstd", "zstd");
 const CONFIGURATION: &str = "on_failure = \"reboot\"\n[root]\nmode = \"verity\"\n";
 
 /// Every path of the whole initramfs, sorted.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
     "dev",
     "dev/console",
     "dev/null",

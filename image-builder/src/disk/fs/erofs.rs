@@ -49,6 +49,11 @@ pub(super) fn make(
         let level = level.map(|level| format!(",{level}")).unwrap_or_default();
         args.push(format!("-z{algorithm}{level}").into());
     }
+    if help.contains("--workers=") {
+        // Any number gives the same bytes, but none at all gives others.
+        let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        args.push(format!("--workers={workers}").into());
+    }
     args.push(path_of(place.file).into());
 
     progress.stage("making the erofs file system", None);

@@ -57,10 +57,9 @@ impl Make {
     /// taken as it is.
     #[must_use]
     pub fn new(fs: FsType) -> Option<Make> {
-        let algorithm = |name: &str| Some(Compression { algorithm: name.to_owned(), level: None });
         match fs {
-            FsType::Erofs => Some(Make::Erofs { compression: algorithm("lz4") }),
-            FsType::Squashfs => Some(Make::Squashfs { compression: algorithm("zstd") }),
+            FsType::Erofs => Some(Make::default()),
+            FsType::Squashfs => Some(Make::Squashfs { compression: Compression::new("zstd") }),
             FsType::Ext4 => Some(Make::Ext4 { size: None }),
             FsType::Xfs | FsType::Btrfs => None,
         }
@@ -79,8 +78,7 @@ impl Make {
 
 impl Default for Make {
     fn default() -> Make {
-        let compression = Some(Compression { algorithm: "lz4".to_owned(), level: None });
-        Make::Erofs { compression }
+        Make::Erofs { compression: Compression::new("lz4") }
     }
 }
 
@@ -90,6 +88,12 @@ impl Default for Make {
 pub struct Compression {
     algorithm: String,
     level: Option<u32>,
+}
+
+impl Compression {
+    fn new(algorithm: &str) -> Option<Compression> {
+        Some(Compression { algorithm: algorithm.to_owned(), level: None })
+    }
 }
 
 /// Text that is no compression.
@@ -144,8 +148,7 @@ pub(crate) struct Place<'a> {
     pub(crate) beside: &'a Path,
 }
 
-/// Makes the file system. The file may end before the file system does, where
-/// that ends in zeros.
+/// Makes the file system at the start of an empty file.
 pub(crate) fn make(
     tree: Tree,
     settings: &Settings<'_>,
@@ -182,18 +185,26 @@ fn feed(
             Canonical::begin(root, rules, input, progress)
         })
         .and_then(Canonical::finish);
-    let closed = |error: &BuildError| matches!(error, BuildError::Feed(source) if source.kind() == io::ErrorKind::BrokenPipe);
     match (streamed, running) {
         (Ok((_, mut notes)), Some(running)) => {
             notes.extend(running.finish()?);
             Ok(notes)
         }
         // The tool's own words say more than that its input was closed.
-        (Err(error), Some(running)) if closed(&error) => {
+        (Err(error), Some(running)) if stopped_reading(&error) => {
             Err(running.finish().map_or_else(BuildError::from, |_| error))
         }
         // On an error of ours, the tool is dropped and so killed.
         (streamed, _) => streamed.map(|(_, notes)| notes),
+    }
+}
+
+/// Whether the tool closed its input.
+fn stopped_reading(error: &BuildError) -> bool {
+    if let BuildError::Feed(source) = error {
+        source.kind() == io::ErrorKind::BrokenPipe
+    } else {
+        false
     }
 }
 

@@ -145,6 +145,7 @@ impl<R: Read> Members<R> {
         let uid = number("uid")?.map_or_else(|| header.uid(), Ok)?;
         let gid = number("gid")?.map_or_else(|| header.gid(), Ok)?;
         let stored = number("size")?.map_or_else(|| header.entry_size(), Ok)?;
+        let stored = if has_content(header.entry_type(), &records) { stored } else { 0 };
         self.left = stored;
         self.padding = padding(stored) as u64;
         let sparse = header.entry_type() == EntryType::GNUSparse;
@@ -307,6 +308,18 @@ impl<R: Read> Read for Content<'_, R> {
     }
 }
 
+/// Whether content follows the header. A link repeats its content in PAX only;
+/// in older formats its size is that of the file it links to, and a directory's
+/// size is a quota.
+fn has_content(kind: EntryType, records: &[(String, Vec<u8>)]) -> bool {
+    let bare = kind.is_dir()
+        || kind.is_symlink()
+        || kind.is_fifo()
+        || kind.is_character_special()
+        || kind.is_block_special();
+    !bare && (!kind.is_hard_link() || !records.is_empty())
+}
+
 /// The sum of all bytes, those of the checksum itself counted as spaces.
 pub(in crate::disk) fn checksum(header: &[u8; BLOCK]) -> u32 {
     let byte = |(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte });
@@ -443,6 +456,41 @@ mod tests {
         ] {
             let error = content(&sparse(&pieces, size, b"abcde")).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn only_some_kinds_have_content() {
+        let sizes = |kind, extension: &[u8]| {
+            let mut header = Header::new_ustar();
+            header.set_entry_type(kind);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(7);
+            header.set_cksum();
+            let mut tar = extension.to_vec();
+            tar.extend(header.as_bytes());
+            tar.extend([0; 1024]);
+            let mut members = Members::new(&tar[..]);
+            members.next().unwrap().unwrap().size
+        };
+        let mut pax = Header::new_ustar();
+        pax.set_entry_type(EntryType::XHeader);
+        pax.set_size(9);
+        pax.set_cksum();
+        let pax = [&pax.as_bytes()[..], b"9 a=bcde\n", &[0; 503]].concat();
+        for kind in [EntryType::Regular, EntryType::Continuous] {
+            assert_eq!(sizes(kind, &[]), 7);
+        }
+        assert_eq!([sizes(EntryType::Link, &pax), sizes(EntryType::Link, &[])], [7, 0]);
+        for kind in [
+            EntryType::Directory,
+            EntryType::Symlink,
+            EntryType::Fifo,
+            EntryType::Char,
+            EntryType::Block,
+        ] {
+            assert_eq!([sizes(kind, &pax), sizes(kind, &[])], [0, 0]);
         }
     }
 
