@@ -33,12 +33,15 @@ impl Machine {
             )?;
         let targets = command::stdout(Command::new("apt-get").args([
             "indextargets",
+            // Else it tells of lists that were fetched, on a new machine none.
+            "--no-release-info",
             "--format",
             "$(REPO_URI) $(RELEASE) $(COMPONENT)",
             "Created-By: Packages",
         ]))?;
-        let main = repository(&targets, &release)
-            .with_context(|| format!("no apt source of this machine has {release} main"))?;
+        let main = repository(&targets, &release).with_context(|| {
+            format!("no source in /etc/apt has {release} main; add one for Debian's archive")
+        })?;
         Ok(Self {
             updates: repository(&targets, &format!("{release}-updates")),
             security: repository(&targets, &format!("{release}-security")),
