@@ -2,8 +2,9 @@
 //!
 //! PID 1 and the owner's tools both read these formats: the kernel command
 //! line, the measured configuration, the initramfs's layout, the module load
-//! order and the partition table. One definition serves both sides, so that
-//! they cannot drift.
+//! order, the partition table, what a report's REPORT_DATA binds, and what the
+//! attestation responder says. One definition serves both sides, so that they
+//! cannot drift. `docs/formats.md` has the formats that travel, with vectors.
 //!
 //! Nothing here opens a path or a device, reads a clock or holds `unsafe`:
 //! callers bring the bytes. Whatever the bytes are, the answer is a value or a
@@ -22,7 +23,11 @@
 pub mod cmdline;
 pub mod config;
 pub mod gpt;
+pub mod host_keys;
 pub mod layout;
 pub mod load_order;
+pub mod report_data;
+pub mod responder;
 pub mod text;
+mod tlv;
 pub mod units;

@@ -68,6 +68,12 @@ pub const KEYS: &[Key] = &[
         "How long PID 1 waits for the kernel's random generator before it makes keys.",
     ),
     key(
+        "deadline.evidence",
+        "a duration from 1ms to 1h, such as 30s",
+        Default::Value("30s"),
+        "How long PID 1 waits for the secure processor's report.",
+    ),
+    key(
         "root.mode",
         "verity or plain",
         Default::Required,
@@ -185,6 +191,34 @@ pub const KEYS: &[Key] = &[
         "a list of ed25519 and ecdsa-p256, or none",
         Default::Value("ed25519"),
         "SSH host keys to make in memory; those in the image are masked. `none` leaves all as it is.",
+    ),
+    key(
+        "attest.mode",
+        "responder, report or none",
+        Default::Value("responder"),
+        "`report` asks the secure processor for one report at boot, bound to the SSH host keys, and \
+         leaves it in /run/ravelin. `responder` also leaves a process behind that answers nonces \
+         with fresh reports. Without a source of reports, both refuse to boot.",
+    ),
+    key(
+        "attest.source",
+        "auto, tsm or sev-guest",
+        Default::Value("auto"),
+        "Where reports come from: configfs-tsm, the device /dev/sev-guest, or the first of the \
+         two that is there.",
+    ),
+    key(
+        "attest.port",
+        "a port from 1 to 65535",
+        Default::Value("4777"),
+        "Where the responder listens: TCP, and vsock where the VM has it.",
+    ),
+    key(
+        "compat.snpguard",
+        "true or false",
+        Default::Value("false"),
+        "Leave a second report in /etc/report.json, in the form and with the binding that SNPGuard's \
+         verify_report expects. Makes an ecdsa-p256 host key too.",
     ),
     key(
         "machine_id",

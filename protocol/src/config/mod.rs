@@ -17,9 +17,11 @@ pub use error::{ConfigError, FILE_MAX};
 pub use keys::{Default, KEYS, Key, find, markdown};
 pub use settings::Source;
 pub use values::{
-    AbsolutePath, FsType, HostKeyKind, MachineId, OnCorruption, OnFailure, RootMode, Selector,
-    ValueError, VerityAlgorithm, WritableDirectory, WritableMode,
+    AbsolutePath, AttestMode, EvidenceSource, FsType, HostKeyKind, MachineId, OnCorruption,
+    OnFailure, RootMode, Selector, ValueError, VerityAlgorithm, WritableDirectory, WritableMode,
 };
+
+use std::num::NonZeroU16;
 
 use crate::cmdline::CommandLine;
 use crate::units::{Deadline, MemorySize};
@@ -40,8 +42,23 @@ pub struct Config {
     pub writable: Writable,
     /// SSH host keys to make; empty leaves the image's alone.
     pub host_keys: Vec<HostKeyKind>,
+    /// What the secure processor is asked for; `None`: nothing.
+    pub attest: Option<Attest>,
     /// What to do about `/etc/machine-id`.
     pub machine_id: MachineId,
+}
+
+/// Evidence: where it comes from and who gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attest {
+    /// Where reports come from.
+    pub source: EvidenceSource,
+    /// How long to wait for a report at boot.
+    pub deadline: Deadline,
+    /// The responder's port (TCP and vsock); `None`: no responder.
+    pub responder_port: Option<NonZeroU16>,
+    /// Whether SNPGuard's report is left in `/etc` too.
+    pub snpguard: bool,
 }
 
 /// The root file system.
@@ -136,15 +153,27 @@ impl Writable {
 /// If anything is unknown, repeated, missing, not allowed or contradictory.
 pub fn parse(file: Option<&[u8]>, cmdline: &CommandLine) -> Result<Config, ConfigError> {
     let settings = Settings::collect(file, cmdline)?;
-    let config = Config {
+    let mut config = Config {
         on_failure: settings.value("on_failure")?,
         disks_deadline: settings.value("deadline.disks")?,
         entropy_deadline: settings.value("deadline.entropy")?,
         root: root(&settings)?,
         writable: writable(&settings)?,
         host_keys: settings.value::<values::HostKeys>("ssh.host_keys")?.0,
+        attest: attest(&settings)?,
         machine_id: settings.value("machine_id")?,
     };
+    if config.attest.as_ref().is_some_and(|attest| attest.snpguard) {
+        if config.host_keys.is_empty() {
+            return Err(ConfigError::Conflict(
+                "compat.snpguard=true binds an SSH host key, and ssh.host_keys=none makes none; \
+                 remove one of the two",
+            ));
+        }
+        if !config.host_keys.contains(&HostKeyKind::EcdsaP256) {
+            config.host_keys.push(HostKeyKind::EcdsaP256);
+        }
+    }
     if !config.host_keys.is_empty() && !config.writable.covers("/etc/ssh") {
         return Err(ConfigError::Conflict(
             "host keys are to be made (key 'ssh.host_keys'), but /etc/ssh is not writable: \
@@ -241,6 +270,37 @@ fn verity(settings: &Settings) -> Result<Verity, ConfigError> {
     Ok(verity)
 }
 
+fn attest(settings: &Settings) -> Result<Option<Attest>, ConfigError> {
+    let mode = settings.value("attest.mode")?;
+    let snpguard = settings.value::<values::Flag>("compat.snpguard")?.0;
+    let port_given = settings.given("attest.port").is_some();
+    let responder_port = match mode {
+        AttestMode::Responder => Some(settings.value::<values::Port>("attest.port")?.0),
+        AttestMode::Report | AttestMode::None if port_given => {
+            return Err(ConfigError::Conflict(
+                "attest.port goes with attest.mode=responder only; remove one of the two",
+            ));
+        }
+        AttestMode::Report => None,
+        AttestMode::None => {
+            let source = settings.given("attest.source").is_some();
+            if source || settings.given("deadline.evidence").is_some() || snpguard {
+                return Err(ConfigError::Conflict(
+                    "attest.mode=none asks for no report, so attest.source, deadline.evidence and \
+                     compat.snpguard have no meaning; remove them",
+                ));
+            }
+            return Ok(None);
+        }
+    };
+    Ok(Some(Attest {
+        source: settings.value("attest.source")?,
+        deadline: settings.value("deadline.evidence")?,
+        responder_port,
+        snpguard,
+    }))
+}
+
 fn writable(settings: &Settings) -> Result<Writable, ConfigError> {
     let size = settings.value("writable.size")?;
     let mode = settings.value("writable.mode")?;
@@ -281,6 +341,7 @@ fn check_values(settings: &Settings) -> Result<(), ConfigError> {
         "insecure": values::Flag,
         "deadline.disks": Deadline,
         "deadline.entropy": Deadline,
+        "deadline.evidence": Deadline,
         "root.mode": RootMode,
         "root.device": Selector,
         "root.fstype": FsType,
@@ -300,6 +361,10 @@ fn check_values(settings: &Settings) -> Result<(), ConfigError> {
         "writable.directories": values::WritableDirectories,
         "writable.size": MemorySize,
         "ssh.host_keys": values::HostKeys,
+        "attest.mode": AttestMode,
+        "attest.source": EvidenceSource,
+        "attest.port": values::Port,
+        "compat.snpguard": values::Flag,
         "machine_id": MachineId,
     );
     Ok(())

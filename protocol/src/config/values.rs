@@ -2,6 +2,7 @@
 //! is allowed, read by `FromStr`.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
@@ -136,6 +137,30 @@ words! {
         Fresh = "fresh",
         /// What the image has.
         Keep = "keep",
+    }
+}
+
+words! {
+    /// What the secure processor is asked for.
+    AttestMode {
+        /// A report at boot, and a process that answers nonces.
+        Responder = "responder",
+        /// A report at boot.
+        Report = "report",
+        /// Nothing.
+        None = "none",
+    }
+}
+
+words! {
+    /// Where reports come from.
+    EvidenceSource {
+        /// The first that is there, in the order below.
+        Auto = "auto",
+        /// `/sys/kernel/config/tsm/report`.
+        Tsm = "tsm",
+        /// `/dev/sev-guest`.
+        SevGuest = "sev-guest",
     }
 }
 
@@ -315,6 +340,18 @@ impl FromStr for Flag {
 
     fn from_str(text: &str) -> Result<Flag, ValueError> {
         text.parse().map(Flag).map_err(|_not_a_flag| ValueError("neither true nor false"))
+    }
+}
+
+/// A TCP or vsock port.
+pub(super) struct Port(pub(super) NonZeroU16);
+
+impl FromStr for Port {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Port, ValueError> {
+        let port = decimal(text).ok().and_then(NonZeroU16::new);
+        port.map(Port).ok_or(ValueError("not a port"))
     }
 }
 

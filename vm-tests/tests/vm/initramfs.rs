@@ -68,8 +68,8 @@ fn the_initramfs_is_freed() {
         outcome.console.probe("memory.MemFree").parse::<u64>().unwrap()
     };
     let (without, with) = (free_kib(&root.initramfs), free_kib(&loaded));
-    // Less than 8 of 64 MiB: pages of the allocator, not the file.
-    assert!(without.saturating_sub(with) < 8 << 10, "{without} KiB free without, {with} with");
+    // Half of it: two boots differ by some MiB by themselves, a kept file by 64.
+    assert!(without.saturating_sub(with) < 32 << 10, "{without} KiB free without, {with} with");
 }
 
 /// Modules of another kernel are refused by name and not by chance.
