@@ -8,7 +8,7 @@ use anstream::ColorChoice;
 use clap::{Args, ColorChoice as ClapColorChoice, CommandFactory, FromArgMatches, Parser};
 use clap::{Subcommand, ValueEnum};
 
-use crate::command::{completions, image, inspect, launch, man};
+use crate::command::{completions, image, inspect, launch, man, measure};
 use crate::exit;
 use crate::failure::Result;
 use crate::terminal::Terminal;
@@ -104,6 +104,7 @@ enum Command {
     Image(image::Image),
     Inspect(inspect::Inspect),
     Launch(launch::Launch),
+    Measure(Box<measure::Measure>),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -161,6 +162,7 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::Image(image) => image::run(image, terminal),
         Command::Inspect(inspect) => inspect::run(&inspect, terminal),
         Command::Launch(launch) => launch::run(&launch, terminal),
+        Command::Measure(measure) => measure::run(&measure, terminal),
         Command::Completions(completions) => completions::run(&completions, terminal),
         Command::Man(man) => man::run(&man, terminal),
     }

@@ -1,8 +1,8 @@
 //! `ravelin`, the owner's command line.
 //!
 //! It parses arguments, shows progress and prints results; the work is in the
-//! libraries below. What is here besides: the VM description ([`vm`]) and the
-//! QEMU command made from it ([`qemu`]). Nothing in this program needs root,
+//! libraries below. What is here besides: the VM description ([`vm`]), the QEMU
+//! command made from it ([`qemu`]) and what is measured of it ([`measure`]). Nothing in this program needs root,
 //! and nothing that it reads can make it do more than fail with a message: the
 //! files may come from anywhere.
 
@@ -13,6 +13,7 @@ mod embedded;
 pub mod exit;
 mod failure;
 mod interrupt;
+pub mod measure;
 mod progress;
 pub mod qemu;
 mod terminal;

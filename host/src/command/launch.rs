@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use attestation::measurement::LaunchDigest;
 use clap::Args;
 use protocol::cmdline::CommandLine;
 use protocol::config;
@@ -16,6 +17,7 @@ use signal_hook::consts::SIGINT;
 use crate::command::inspect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
+use crate::measure;
 use crate::qemu::{
     Command, Ended, PlatformError, Protection, Request, RunError, SnpHost, USUAL_CBITPOS,
     cbitpos_of_this_cpu, run as run_qemu,
@@ -51,6 +53,11 @@ The VM description (vm.toml):
   [sev]
   policy = 0x30000                # in the attestation report
   cbitpos = 51                    # asked of the processor where it is absent
+  guest_features = 0x1            # measured: what the host's KVM turns on; QEMU has no option
+  host_data = \"<64 digits>\"       # in the attestation report
+  id_block = \"…\"                 # base64, with id_auth: `ravelin id-block` writes them
+  id_auth = \"…\"
+  author_key = true               # default: whether id_auth has an author key's signature
 Paths start at the directory of the file. Unknown keys are errors.
 
 JSON (\"kind\": \"launch\", with --print only): \"protection\" (\"sev-snp\" or \"none\"), \"program\",
@@ -128,6 +135,9 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
     }
     for (setting, path, written) in Command::files(&file, protection)? {
         check(&file, setting, &path, written)?;
+    }
+    if let (Protection::SevSnp { .. }, Some(block)) = (protection, &file.vm().sev.id_block) {
+        check_id_block(&file, block.launch_digest)?;
     }
     if let Some(refusal) = refusal(&file) {
         terminal.warning(&format!("PID 1 will refuse to boot: {refusal}"));
@@ -211,6 +221,20 @@ fn check(file: &VmFile, setting: &str, path: &std::path::Path, written: bool) ->
         }
         Ok(_) => Ok(()),
     }
+}
+
+/// Whether the ID block is this VM's: the secure processor would end the launch
+/// of another one without saying why.
+fn check_id_block(file: &VmFile, block: LaunchDigest) -> Result<()> {
+    let digest = measure::vm(file)?;
+    if digest == block {
+        return Ok(());
+    }
+    let failure = Failure::new(format!(
+        "{}: the ID block is for the launch digest {block}, and this VM has {digest}",
+        file.path().display()
+    ));
+    Err(failure.help("make it anew with `ravelin id-block`, or undo what changed the VM"))
 }
 
 /// Why PID 1 would refuse what the initramfs and the command line say. Only a

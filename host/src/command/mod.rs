@@ -2,7 +2,9 @@
 //! it prints.
 
 pub(crate) mod completions;
+pub(crate) mod guest;
 pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod launch;
 pub(crate) mod man;
+pub(crate) mod measure;

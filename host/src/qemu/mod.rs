@@ -12,7 +12,9 @@ mod run;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::vm::{Network, VmError, VmFile};
+use base64ct::{Base64, Encoding};
+
+use crate::vm::{Network, Sev, VmError, VmFile};
 
 pub use option::Options;
 pub use platform::{PlatformError, SnpHost, cbitpos_of_this_cpu};
@@ -86,15 +88,7 @@ impl Command {
                             .set("share", "true")
                             .set("prealloc", "false"),
                     )
-                    .option(
-                        "-object",
-                        Options::new("sev-snp-guest")
-                            .set("id", "sev0")
-                            .set("policy", vm.sev.policy.to_string())
-                            .set("cbitpos", cbitpos.to_string())
-                            .set("reduced-phys-bits", "1")
-                            .set("kernel-hashes", "on"),
-                    )
+                    .option("-object", snp_guest(&vm.sev, cbitpos))
                     .option("-bios", file.firmware()?);
             }
             Protection::Simulated => {
@@ -168,6 +162,27 @@ impl Command {
         }
         Ok(files)
     }
+}
+
+/// The guest's launch parameters. What is optional is left out, so that the
+/// command works with every QEMU that has SNP.
+fn snp_guest(sev: &Sev, cbitpos: u8) -> Options {
+    let mut options = Options::new("sev-snp-guest")
+        .set("id", "sev0")
+        .set("policy", sev.policy.to_string())
+        .set("cbitpos", cbitpos.to_string())
+        .set("reduced-phys-bits", "1")
+        .set("kernel-hashes", "on");
+    if let Some(data) = sev.host_data {
+        options = options.set("host-data", Base64::encode_string(&data.0));
+    }
+    if let (Some(block), Some(auth)) = (&sev.id_block, &sev.id_auth) {
+        options = options.set("id-block", block.to_base64()).set("id-auth", auth.to_base64());
+        if sev.author_key_enabled() {
+            options = options.set("author-key-enabled", "on");
+        }
+    }
+    options
 }
 
 fn user_network(network: &Network) -> Options {

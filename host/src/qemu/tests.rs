@@ -1,5 +1,8 @@
 //! Golden commands.
 
+use attestation::id_block::{IdAuth, IdBlock, PrivateKey};
+use attestation::measurement::LaunchDigest;
+
 use super::*;
 use crate::vm::VmFile;
 
@@ -129,4 +132,81 @@ fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
         new(Protection::SevSnp { cbitpos: 51 }).unwrap_err(),
         "/vms/vm.toml: `firmware` is not set; add firmware = \"OVMF.fd\""
     );
+}
+
+/// An ID block that a key of the tests signed, for the policy 0x30000.
+fn id_block(author: bool) -> (IdBlock, IdAuth) {
+    let key = |byte| {
+        let key = p384::SecretKey::from_slice(&[byte; 48]).unwrap();
+        let pem = p384::pkcs8::EncodePrivateKey::to_pkcs8_pem(&key, Default::default()).unwrap();
+        PrivateKey::from_pem(pem.as_bytes()).unwrap()
+    };
+    let block = IdBlock {
+        launch_digest: LaunchDigest::new([0xa1; 48]),
+        family_id: [1; 16],
+        image_id: [2; 16],
+        guest_svn: 3,
+        policy: 0x3_0000,
+    };
+    let author = author.then(|| key(8));
+    (block, IdAuth::sign(&block, &key(7), author.as_ref()))
+}
+
+#[test]
+fn what_the_secure_processor_is_told() {
+    let object = |text: &str| {
+        let arguments = arguments(text, Protection::SevSnp { cbitpos: 51 });
+        arguments.into_iter().find(|argument| argument.starts_with("sev-snp-guest")).unwrap()
+    };
+    let data = "0f".repeat(32);
+    for author in [false, true] {
+        let (block, auth) = id_block(author);
+        let (block, auth) = (block.to_base64(), auth.to_base64());
+        let sev = format!(
+            "[sev]\nhost_data = \"{data}\"\nid_block = \"{block}\"\nid_auth = \"{auth}\"\n"
+        );
+        let enabled = if author { ",author-key-enabled=on" } else { "" };
+        let start = "sev-snp-guest,id=sev0,policy=0x30000,cbitpos=51,reduced-phys-bits=1";
+        let data = "Dw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8=";
+        assert_eq!(
+            object(&format!("{VM}{sev}")),
+            format!(
+                "{start},kernel-hashes=on,host-data={data},id-block={block},id-auth={auth}{enabled}"
+            )
+        );
+        let off = format!("{VM}{sev}author_key = false\n");
+        assert!(!object(&off).contains("author-key-enabled"), "the owner's word counts");
+    }
+}
+
+#[test]
+fn what_the_secure_processor_would_refuse_is_refused_first() {
+    let (block, auth) = id_block(false);
+    let (block, auth) = (block.to_base64(), auth.to_base64());
+    let other = IdBlock { guest_svn: 4, ..id_block(false).0 }.to_base64();
+    let cases = [
+        (format!("id_block = \"{block}\""), "an id_block needs its id_auth"),
+        (format!("id_auth = \"{auth}\""), "an id_auth needs its id_block"),
+        (
+            format!("policy = 0x20000\nid_block = \"{block}\"\nid_auth = \"{auth}\""),
+            "the ID block is for policy 0x30000 and the VM has 0x20000",
+        ),
+        (
+            format!("id_block = \"{other}\"\nid_auth = \"{auth}\""),
+            "the ID block is not signed by the ID key",
+        ),
+        (
+            format!("author_key = true\nid_block = \"{block}\"\nid_auth = \"{auth}\""),
+            "author_key is on, and id_auth has no author key's signature",
+        ),
+        ("id_block = \"AAAA\"".to_owned(), "base64 of 96 bytes"),
+        ("host_data = \"00\"".to_owned(), "64"),
+        ("guest_features = -1".to_owned(), "guest features"),
+    ];
+    for (sev, expected) in cases {
+        let text = format!("{VM}[sev]\n{sev}\n");
+        let error = VmFile::parse(Path::new("/vms/vm.toml"), &text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{sev}: {error}");
+        assert!(error.starts_with("/vms/vm.toml:2"), "a line is named: {error}");
+    }
 }

@@ -190,9 +190,8 @@ fn contradiction(vm: &Vm) -> Option<(Vec<Step>, String)> {
             return Some((at("serial"), message));
         }
     }
-    if let Some(bits @ (0..=31 | 64..)) = vm.sev.cbitpos {
-        let message = format!("cbitpos is from 32 to 63, not {bits}");
-        return Some((vec![Step::Key("sev"), Step::Key("cbitpos")], message));
+    if let Some((key, message)) = vm.sev.contradiction() {
+        return Some((vec![Step::Key("sev"), Step::Key(key)], message));
     }
     let network = vm.network.as_ref()?;
     let mut taken: Vec<(Protocol, Ipv4Addr, u16)> = network

@@ -12,6 +12,7 @@ mod cmdline;
 mod edit;
 mod error;
 mod file;
+mod sev;
 mod value;
 
 use std::net::Ipv4Addr;
@@ -24,6 +25,7 @@ pub use cmdline::{BASE, Cmdline, CmdlineError, IMAGE_KEYS};
 pub use edit::VmEditor;
 pub use error::VmError;
 pub use file::VmFile;
+pub use sev::Sev;
 pub use value::{CpuModel, MemoryMib, Policy, Serial, ValueError, Vcpus};
 
 /// The version of the format that this program reads and writes.
@@ -137,17 +139,4 @@ impl Protocol {
             Protocol::Udp => "udp",
         }
     }
-}
-
-/// What the secure processor is told at launch.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Sev {
-    /// The guest policy: in every report, not in the measurement.
-    #[serde(default)]
-    pub policy: Policy,
-    /// The page-table bit that marks encrypted memory. Asked of the processor
-    /// where it is absent; 51 on every EPYC so far.
-    pub cbitpos: Option<u8>,
 }
