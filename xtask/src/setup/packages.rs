@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "runs sev-snp-measure, the reference for launch measurements, in the tests"),
     ("mmdebstrap", "makes the Debian root of the demo and the tests"),
     ("cryptsetup-bin", "veritysetup: the reference that dm-verity is compared with"),
+    ("kmod", "modinfo: what the module closures are compared with"),
     ("cpio", "GNU cpio reads the initramfs back in the tests"),
     ("libarchive-tools", "bsdtar reads the initramfs back in the tests"),
     ("fdisk", "sfdisk reads the partition table back in the tests"),
