@@ -16,5 +16,6 @@ mod interrupt;
 pub mod measure;
 mod progress;
 pub mod qemu;
+mod simulator;
 mod terminal;
 pub mod vm;

@@ -232,7 +232,7 @@ fn a_configuration_that_pid_1_refuses_is_a_warning() {
     fs::write(directory.path().join("init"), init).unwrap();
     let image = ["image", "initramfs", "--init", "init", "-o", "initramfs.cpio"];
     run(directory.path(), &image).ok();
-    let launch = ["launch", "--simulate", "--qemu", "/bin/true"];
+    let launch = ["launch", "--simulate", "--no-simulator", "--qemu", "/bin/true"];
     let stderr = run(directory.path(), &launch).ok().stderr;
     assert!(stderr.contains("PID 1 will refuse to boot: key 'root.mode' is missing"), "{stderr}");
 
@@ -244,6 +244,55 @@ fn a_configuration_that_pid_1_refuses_is_a_warning() {
     assert!(!stderr.contains("PID 1 will refuse"), "{stderr}");
 }
 
+/// The simulated secure processor is another program, started with the VM and
+/// ended with it; what it adds reaches QEMU, and nothing else changes.
+#[test]
+fn a_simulator_adds_what_it_says_and_ends_with_the_vm() {
+    let directory = vm(VM);
+    let script = r#"printf '%s\n' "$@" > simulator-arguments; echo $$ > simulator-pid
+        echo '{"root":"/r.pem","initrd":"/i","cmdline_suffix":" more","qemu":["-device","x"]}'
+        exec sleep 600"#;
+    let simulator = script_in(directory.path(), "simulator.sh", script);
+    let qemu = script_in(directory.path(), "qemu.sh", "printf '%s\\n' \"$@\" > qemu-arguments");
+    let launch = ["launch", "--simulate", "--qemu", &qemu, "--simulator", &simulator];
+    let more = ["--simulator-argument", "--fault=busy@2"];
+    let ran = run(directory.path(), &[&launch[..], &more].concat()).ok();
+    assert!(ran.stderr.contains("--trust-root /r.pem"), "{}", ran.stderr);
+
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    let qemu = read("qemu-arguments");
+    assert!(qemu.contains("\n-initrd\n/i\n-append\nconsole=ttyS0 panic=-1 "), "{qemu}");
+    assert!(qemu.contains(" ravelin.root.init=/sbin/init more\n"), "{qemu}");
+    assert!(qemu.ends_with("\n-monitor\nnone\n-device\nx\n"), "{qemu}");
+    let arguments = read("simulator-arguments");
+    let base = directory.path().canonicalize().unwrap();
+    let initramfs = format!("\n--initramfs\n{}/initramfs.cpio\n", base.display());
+    assert!(arguments.contains(&initramfs), "{arguments}");
+    assert!(arguments.contains(&format!("\n--firmware\n{}/OVMF.fd\n", base.display())));
+    assert!(
+        arguments.ends_with("\n--policy\n0x30000\n--guest-features\n0x1\n--fault=busy@2\n"),
+        "{arguments}"
+    );
+    let pid = read("simulator-pid");
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "it still runs");
+}
+
+#[test]
+fn a_simulator_that_does_not_serve_is_an_error() {
+    let directory = vm(VM);
+    let start = |simulator: &str| {
+        let launch = ["launch", "--simulate", "--qemu", "/bin/true", "--simulator", simulator];
+        run(directory.path(), &launch).code(3).stderr
+    };
+    let ended = script_in(directory.path(), "ended.sh", "echo why >&2");
+    let stderr = start(&ended);
+    assert!(stderr.contains("why\nerror: ") && stderr.contains("does not serve"), "{stderr}");
+    let other = script_in(directory.path(), "other.sh", "echo '{}'");
+    assert!(start(&other).contains("is of another version than this ravelin"));
+    let stderr = start("/absent/ravelin-simulator");
+    assert!(stderr.contains("cannot be started") && stderr.contains("--no-simulator"), "{stderr}");
+}
+
 #[test]
 fn a_running_vm_has_no_json() {
     let directory = vm(VM);
@@ -253,7 +302,11 @@ fn a_running_vm_has_no_json() {
 /// A stand-in for QEMU that says how it ended. It stays away for as long as the
 /// test wants, unless a signal arrives.
 fn stand_in(directory: &Path, script: &str) -> String {
-    let path = directory.join("qemu.sh");
+    script_in(directory, "qemu.sh", script)
+}
+
+fn script_in(directory: &Path, name: &str, script: &str) -> String {
+    let path = directory.join(name);
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path.to_str().unwrap().to_owned()

@@ -1,4 +1,5 @@
-//! `cargo xtask build`: the static PID 1, and `ravelin` with PID 1 inside.
+//! `cargo xtask build`: the static PID 1, `ravelin` with PID 1 inside, and the
+//! simulator with its static guest program inside.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,6 +22,10 @@ pub(crate) struct Built {
     pub(crate) init: PathBuf,
     /// The `ravelin` command.
     pub(crate) ravelin: PathBuf,
+    /// The simulated secure processor.
+    pub(crate) simulator: PathBuf,
+    /// What of it runs in the guest.
+    pub(crate) simulator_guest: PathBuf,
     /// The init of the tests' small roots.
     pub(crate) guest_probe: Option<PathBuf>,
     /// The yardstick of the boot benchmark.
@@ -32,6 +37,8 @@ impl Built {
     /// call: the `ravelin` crate is compiled again when PID 1's path changes.
     pub(crate) fn export(&self, command: &mut Command) {
         command.env("RAVELIN_INIT", &self.init).env("RAVELIN_CLI", &self.ravelin);
+        command.env("RAVELIN_SIM_GUEST", &self.simulator_guest);
+        command.env("RAVELIN_SIMULATOR", &self.simulator);
         if let Some(guest_probe) = &self.guest_probe {
             command.env("RAVELIN_GUEST_PROBE", guest_probe);
         }
@@ -46,32 +53,42 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     let built = build(project, &prepared)?;
     println!("build: {}", built.init.display());
     println!("build: {}", built.ravelin.display());
+    println!("build: {} (for `ravelin launch --simulate`)", built.simulator.display());
     Ok(())
 }
 
-/// Builds PID 1 and the command.
+/// Builds PID 1, the command and the simulator.
 pub(crate) fn build(project: &Project, prepared: &Prepared) -> Result<Built> {
-    let init = static_binary(project, prepared, "init", "init")?;
+    let init = static_binary(project, prepared, "init", "init", &[])?;
     let mut cargo = project.cargo();
     cargo.args(["build", "--release", "--package", "host", "--bin", "ravelin"]);
     cargo.env("RAVELIN_INIT", &init);
     prepared.export_tools(&mut cargo);
     command::run(&mut cargo)?;
     let ravelin = project.target.join("release/ravelin");
-    Ok(Built { init, ravelin, guest_probe: None, reference_init: None })
+    let features = ["--no-default-features", "--features", "guest"];
+    let simulator_guest = static_binary(project, prepared, "simulator", "ravelin-sim", &features)?;
+    // Alone: together with the command, cargo would unite their features.
+    let mut cargo = project.cargo();
+    cargo.args(["build", "--release", "--package", "simulator", "--bin", "ravelin-simulator"]);
+    cargo.env("RAVELIN_SIM_GUEST", &simulator_guest);
+    prepared.export_tools(&mut cargo);
+    command::run(&mut cargo)?;
+    let simulator = project.target.join("release/ravelin-simulator");
+    Ok(Built { init, ravelin, simulator, simulator_guest, guest_probe: None, reference_init: None })
 }
 
 /// Builds what the virtual machine tests need besides.
 pub(crate) fn build_for_tests(project: &Project, prepared: &Prepared) -> Result<Built> {
     let built = build(project, prepared)?;
-    let guest_probe = static_binary(project, prepared, "vm-tests", "guest-probe")?;
+    let guest_probe = static_binary(project, prepared, "vm-tests", "guest-probe", &[])?;
     Ok(Built { guest_probe: Some(guest_probe), ..built })
 }
 
 /// Builds what the benchmarks need besides.
 pub(crate) fn build_for_bench(project: &Project, prepared: &Prepared) -> Result<Built> {
     let built = build(project, prepared)?;
-    let reference_init = static_binary(project, prepared, "vm-tests", "reference-init")?;
+    let reference_init = static_binary(project, prepared, "vm-tests", "reference-init", &[])?;
     Ok(Built { reference_init: Some(reference_init), ..built })
 }
 
@@ -80,11 +97,13 @@ fn static_binary(
     prepared: &Prepared,
     package: &str,
     binary: &str,
+    features: &[&str],
 ) -> Result<PathBuf> {
     let mut cargo = project.cargo();
     cargo
         .args(["build", "--profile", "init", "--target", TARGET])
         .args(["--package", package, "--bin", binary])
+        .args(features)
         // These would replace the next one.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")

@@ -18,7 +18,7 @@ const TABLE: &[(&str, Option<&[&str]>)] = &[
     ("luks", Some(&[])),
     ("kernel-config", Some(&[])),
     ("attestation", Some(&["protocol"])),
-    ("simulator", Some(&["protocol"])),
+    ("simulator", Some(&["protocol", "attestation", "image-builder"])),
     ("init", Some(&["protocol", "verity", "luks"])),
     ("image-builder", Some(&["protocol", "verity", "luks", "kernel-config"])),
     (

@@ -9,6 +9,7 @@ mod command;
 mod demo;
 mod layers;
 mod project;
+mod purity;
 mod setup;
 mod test;
 

@@ -8,6 +8,7 @@ use crate::build::{self, Built};
 use crate::command;
 use crate::layers;
 use crate::project::Project;
+use crate::purity;
 use crate::setup::{self, Prepared};
 
 #[derive(clap::Args)]
@@ -42,6 +43,8 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     ]))?;
     step("layers");
     layers::run(project)?;
+    step("no simulator in what ships");
+    purity::check(&built)?;
     step("tests");
     let mut tests = cargo();
     tests.args(["test", "--workspace", "--no-fail-fast"]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use attestation::measurement::LaunchDigest;
 use clap::Args;
 use protocol::cmdline::CommandLine;
-use protocol::config;
+use protocol::config::{self, Config};
 use protocol::units::decimal;
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
@@ -22,6 +22,7 @@ use crate::qemu::{
     Command, Ended, PlatformError, Protection, Request, RunError, SnpHost, USUAL_CBITPOS,
     cbitpos_of_this_cpu, run as run_qemu,
 };
+use crate::simulator::{Running as Simulator, SimulatorError};
 use crate::terminal::{Terminal, Text};
 use crate::vm::VmFile;
 
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   ravelin launch                          # vm.toml here, on an SEV-SNP host
   ravelin launch --vm web/vm.toml --simulate
+  ravelin launch --simulate --simulator-argument=--fault=busy@2   # for tests of attestation
   ravelin launch --print                  # only show the QEMU command
   ravelin launch --simulate --timeout 5m --console-log boot.log
   ravelin launch -- -m 4G                 # more arguments for QEMU, at your own risk
@@ -58,6 +60,8 @@ The VM description (vm.toml):
   id_block = \"…\"                 # base64, with id_auth: `ravelin id-block` writes them
   id_auth = \"…\"
   author_key = true               # default: whether id_auth has an author key's signature
+  [simulation]
+  kernel_modules = \"DIR\"          # lib/modules/VERSION, for the simulated secure processor
 Paths start at the directory of the file. Unknown keys are errors.
 
 JSON (\"kind\": \"launch\", with --print only): \"protection\" (\"sev-snp\" or \"none\"), \"program\",
@@ -70,7 +74,11 @@ JSON (\"kind\": \"launch\", with --print only): \"protection\" (\"sev-snp\" or \
 /// initramfs, command line and vCPUs are measured by the secure processor.
 ///
 /// Elsewhere --simulate runs the same kernel, initramfs and disks in QEMU's processor
-/// emulation, for development: nothing is protected or attested then, and it is slow.
+/// emulation, for development: nothing is protected then, and it is slow. If the VM's
+/// configuration asks for attestation, another program, ravelin-simulator, stands in for the
+/// secure processor. It measures what QEMU was started with, takes the firmware from the VM
+/// description, and signs reports under a root of its own, which verifiers accept only with
+/// --trust-root.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Launch {
@@ -83,12 +91,31 @@ pub(crate) struct Launch {
     /// files nor an SEV-SNP host.
     #[arg(long)]
     print: bool,
-    /// Emulate the processor: no SNP hardware needed, NOTHING is protected or attested
+    /// Emulate the processor: no SNP hardware needed, NOTHING is protected
     ///
-    /// Uses QEMU's TCG with its default firmware; `firmware`, `cpu` and `sev` of the VM
-    /// description are not used.
+    /// Uses QEMU's TCG with its default firmware, and of `cpu` only family, model and stepping.
+    /// `firmware` and `sev` are for the simulated secure processor alone.
     #[arg(long)]
     simulate: bool,
+    /// Start no simulated secure processor; PID 1 refuses to boot where it needs one
+    #[arg(long, requires = "simulate")]
+    no_simulator: bool,
+    /// The simulated secure processor, by name or path
+    ///
+    /// Default: $RAVELIN_SIMULATOR, else ravelin-simulator beside this program or in $PATH.
+    #[arg(long, value_name = "PROGRAM", requires = "simulate")]
+    simulator: Option<OsString>,
+    /// One more argument for the simulated secure processor (repeatable)
+    ///
+    /// `ravelin-simulator serve --help` has them: platform, firmware level, faults.
+    #[arg(
+        long,
+        value_name = "ARGUMENT",
+        requires = "simulate",
+        allow_hyphen_values = true,
+        conflicts_with = "no_simulator"
+    )]
+    simulator_argument: Vec<OsString>,
     /// Stop the VM after this time (such as 90s, 5m or 1h) and exit with 124
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
@@ -123,15 +150,15 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
          description; `ravelin launch --help` shows its keys; --vm names another one",
     )?;
     let protection = protection(arguments, &file, terminal)?;
-    let request = Request {
+    let mut request = Request {
         program: &arguments.qemu,
         protection,
+        simulator: None,
         console_log: arguments.console_log.as_deref(),
         extra: &arguments.extra,
     };
-    let command = Command::new(&file, &request)?;
     if arguments.print {
-        return print(&command, protection, terminal);
+        return print(&Command::new(&file, &request)?, protection, terminal);
     }
     for (setting, path, written) in Command::files(&file, protection)? {
         check(&file, setting, &path, written)?;
@@ -139,9 +166,11 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
     if let (Protection::SevSnp { .. }, Some(block)) = (protection, &file.vm().sev.id_block) {
         check_id_block(&file, block.launch_digest)?;
     }
-    if let Some(refusal) = refusal(&file) {
+    let configuration = configuration(&file);
+    if let Some(Err(refusal)) = &configuration {
         terminal.warning(&format!("PID 1 will refuse to boot: {refusal}"));
     }
+    let evidence = matches!(&configuration, Some(Ok(config)) if config.attest.is_some());
     if file.vm().sev.policy.allows_debug() {
         terminal.warning("the policy lets the host debug the VM, that is read all its memory");
     }
@@ -152,6 +181,9 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
              everything in the VM.",
         );
     }
+    let simulator = simulator(arguments, &file, evidence, terminal)?;
+    request.simulator = simulator.as_ref().map(|simulator| &simulator.parts);
+    let command = Command::new(&file, &request)?;
     if let Some(port) = file.vm().network.as_ref().and_then(|network| network.ssh_port) {
         terminal.note(&format!("ssh -p {port} USER@127.0.0.1 once it is up; Ctrl-C stops the VM"));
     }
@@ -237,16 +269,56 @@ fn check_id_block(file: &VmFile, block: LaunchDigest) -> Result<()> {
     Err(failure.help("make it anew with `ravelin id-block`, or undo what changed the VM"))
 }
 
-/// Why PID 1 would refuse what the initramfs and the command line say. Only a
-/// warning: PID 1 decides, and the initramfs may be one of another project.
-fn refusal(file: &VmFile) -> Option<String> {
+/// What the initramfs and the command line say together, or why PID 1 would
+/// refuse it; `None` if the initramfs is one of another project. A refusal is
+/// only a warning here: PID 1 decides.
+fn configuration(file: &VmFile) -> Option<std::result::Result<Config, String>> {
     let configuration = inspect::configuration(&file.initrd().ok()?)?;
     let cmdline = CommandLine::parse(file.cmdline().ok()?.as_str().as_bytes());
-    let refused = match cmdline {
-        Ok(cmdline) => config::parse(configuration.as_deref(), &cmdline).err()?.to_string(),
-        Err(error) => error.to_string(),
-    };
-    Some(refused)
+    Some(match cmdline {
+        Ok(cmdline) => {
+            config::parse(configuration.as_deref(), &cmdline).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// Starts a simulated secure processor, where the VM needs one.
+fn simulator(
+    arguments: &Launch,
+    file: &VmFile,
+    evidence: bool,
+    terminal: &Terminal,
+) -> Result<Option<Simulator>> {
+    let asked = arguments.simulator.is_some() || !arguments.simulator_argument.is_empty();
+    if !arguments.simulate || arguments.no_simulator || !(evidence || asked) {
+        return Ok(None);
+    }
+    if file.vm().firmware.is_none() && !asked {
+        terminal.warning(
+            "the VM description has no `firmware` that a secure processor would measure, so none \
+             is simulated;\n         PID 1 will refuse to boot unless attest.mode is none",
+        );
+        return Ok(None);
+    }
+    let (program, more) = (arguments.simulator.as_deref(), &arguments.simulator_argument);
+    let simulator = Simulator::start(program, file, more).map_err(|error| {
+        let absent = matches!(error, SimulatorError::Start { .. });
+        let failure = Failure::from(error);
+        if !absent {
+            return failure;
+        }
+        failure.help(
+            "`cargo xtask build` makes it; name it with --simulator, or leave it out with \
+             --no-simulator",
+        )
+    })?;
+    terminal.warning(&format!(
+        "the secure processor is simulated: anybody can make such reports. To verify them:\n         \
+         --trust-root {}",
+        simulator.root.display()
+    ));
+    Ok(Some(simulator))
 }
 
 fn print(command: &Command, protection: Protection, terminal: &Terminal) -> Result {

@@ -12,6 +12,7 @@ mod run;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use attestation::measurement::CpuType;
 use base64ct::{Base64, Encoding};
 
 use crate::vm::{Network, Sev, VmError, VmFile};
@@ -43,10 +44,23 @@ pub struct Request<'a> {
     pub program: &'a OsStr,
     /// How the VM is protected.
     pub protection: Protection,
+    /// What a simulated secure processor adds.
+    pub simulator: Option<&'a Simulator>,
     /// A file that gets a copy of the serial console.
     pub console_log: Option<&'a Path>,
     /// Arguments that the user adds, after all others.
     pub extra: &'a [OsString],
+}
+
+/// What a simulated secure processor, another program, asks of the VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Simulator {
+    /// The initramfs with the simulator's archive behind it.
+    pub initrd: PathBuf,
+    /// What is appended to the command line, as it stands.
+    pub cmdline_suffix: String,
+    /// More arguments.
+    pub arguments: Vec<OsString>,
 }
 
 /// A program and its arguments.
@@ -93,14 +107,17 @@ impl Command {
             }
             Protection::Simulated => {
                 line.option("-machine", machine.set("accel", "tcg").set("vmport", "off"))
-                    .option("-cpu", "max")
+                    .option("-cpu", emulated(vm.cpu.name()))
                     .option("-smp", vm.vcpus.count().to_string())
                     .option("-m", &memory);
             }
         }
-        line.option("-kernel", file.kernel()?)
-            .option("-initrd", file.initrd()?)
-            .option("-append", file.cmdline()?.as_str());
+        let (mut initrd, mut cmdline) = (file.initrd()?, file.cmdline()?.as_str().to_owned());
+        if let Some(simulator) = request.simulator {
+            initrd.clone_from(&simulator.initrd);
+            cmdline.push_str(&simulator.cmdline_suffix);
+        }
+        line.option("-kernel", file.kernel()?).option("-initrd", initrd).option("-append", cmdline);
         for (index, disk) in vm.disks.iter().enumerate() {
             let node = format!("disk{index}");
             let read_only = if disk.read_only { "on" } else { "off" };
@@ -138,6 +155,7 @@ impl Command {
         line.option("-chardev", console)
             .option("-serial", "chardev:console")
             .option("-monitor", "none");
+        line.0.extend(request.simulator.iter().flat_map(|simulator| simulator.arguments.clone()));
         line.0.extend(request.extra.iter().cloned());
         Ok(Self { program: request.program.to_owned(), arguments: line.0 })
     }
@@ -183,6 +201,19 @@ fn snp_guest(sev: &Sev, cbitpos: u8) -> Options {
         }
     }
     options
+}
+
+/// All that QEMU's emulation can do, with the family, model and stepping of the
+/// model: these are what is measured of it. The EPYC models themselves lack
+/// features under emulation without which Linux does not boot.
+fn emulated(model: &str) -> String {
+    match model.parse::<CpuType>() {
+        Ok(cpu) => {
+            let (family, model, stepping) = cpu.signature().family_model_stepping();
+            format!("max,vendor=AuthenticAMD,family={family},model={model},stepping={stepping}")
+        }
+        Err(_not_of_epyc) => "max".to_owned(),
+    }
 }
 
 fn user_network(network: &Network) -> Options {

@@ -32,8 +32,13 @@ forward = [{ host_port = 8080, guest_port = 80 }, { protocol = "udp", host_addre
 fn arguments(text: &str, protection: Protection) -> Vec<String> {
     let file = VmFile::parse(Path::new("/vms/vm.toml"), text).unwrap();
     let extra = ["-d".into(), "guest errors".into()];
-    let request =
-        Request { program: "qemu".as_ref(), protection, console_log: None, extra: &extra };
+    let request = Request {
+        program: "qemu".as_ref(),
+        protection,
+        simulator: None,
+        console_log: None,
+        extra: &extra,
+    };
     let command = Command::new(&file, &request).unwrap();
     command.arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
 }
@@ -101,7 +106,7 @@ fn a_simulation() {
         "-machine",
         "q35,accel=tcg,vmport=off",
         "-cpu",
-        "max",
+        "max,vendor=AuthenticAMD,family=23,model=1,stepping=2",
         "-smp",
         "2",
         "-m",
@@ -123,8 +128,13 @@ fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
     let text = VM.replace("firmware", "# firmware");
     let file = VmFile::parse(Path::new("/vms/vm.toml"), &text).unwrap();
     let new = |protection| {
-        let request =
-            Request { program: "qemu".as_ref(), protection, console_log: None, extra: &[] };
+        let request = Request {
+            program: "qemu".as_ref(),
+            protection,
+            simulator: None,
+            console_log: None,
+            extra: &[],
+        };
         Command::new(&file, &request).map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(new(Protection::Simulated), Ok(()));

@@ -99,6 +99,22 @@ impl VmEditor {
         self.set_path("initrd", file)
     }
 
+    /// Sets `simulation.kernel_modules`.
+    ///
+    /// # Errors
+    /// If TOML cannot hold the name, or if `simulation` is not a table.
+    pub fn set_simulation_modules(&mut self, directory: &Path) -> Result<(), VmError> {
+        let directory = self.path_text(directory)?;
+        let shape = VmError::Shape {
+            path: self.path.clone(),
+            key: "simulation",
+            expected: "a table ([simulation])",
+        };
+        let table = self.document.entry("simulation").or_insert_with(|| Item::Table(Table::new()));
+        put(table.as_table_like_mut().ok_or(shape)?, "kernel_modules", &directory);
+        Ok(())
+    }
+
     /// The command line that the VM will have with an image whose settings are
     /// `settings` (`ravelin.…=…` words).
     ///

@@ -65,6 +65,9 @@ pub struct Vm {
     /// What the secure processor is told at launch.
     #[serde(default)]
     pub sev: Sev,
+    /// What only a simulation uses.
+    #[serde(default)]
+    pub simulation: Simulation,
 }
 
 /// One virtio disk.
@@ -139,4 +142,14 @@ impl Protocol {
             Protocol::Udp => "udp",
         }
     }
+}
+
+/// What only a simulation uses.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Simulation {
+    /// The kernel's `lib/modules/VERSION`: the simulated secure processor needs
+    /// modules that the initramfs does not.
+    pub kernel_modules: Option<PathBuf>,
 }

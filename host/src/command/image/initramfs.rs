@@ -212,6 +212,9 @@ pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
         if let Some(firmware) = &arguments.firmware {
             vm.set_firmware(firmware)?;
         }
+        if let Some(modules) = &arguments.kernel_modules {
+            vm.set_simulation_modules(modules)?;
+        }
         vm.write()?;
     }
     report(arguments, &bytes, compression, &archives, closure, terminal)
