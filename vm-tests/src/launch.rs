@@ -1,5 +1,6 @@
 //! A virtual machine started as a user starts it: by `ravelin launch`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,12 +15,20 @@ use crate::{Running, Tool, WorkDir};
 pub struct Launch {
     vm: PathBuf,
     time_limit: Duration,
+    simulator: Vec<OsString>,
 }
 
 impl Launch {
     /// The machine of a VM description, with ten minutes to end.
     pub fn new(vm: &Path) -> Self {
-        Self { vm: vm.to_owned(), time_limit: Duration::from_secs(600) }
+        Self { vm: vm.to_owned(), time_limit: Duration::from_secs(600), simulator: Vec::new() }
+    }
+
+    /// One more argument for the simulated secure processor, which is there
+    /// then whether the VM asks for one or not.
+    pub fn simulator_argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.simulator.push(argument.into());
+        self
     }
 
     /// How long the machine may run, once it has started.
@@ -43,6 +52,9 @@ impl Launch {
         command.args(["--pdeathsig", "TERM"]).arg(Tool::Ravelin.path());
         command.args(["launch", "--simulate", "--vm"]).arg(&self.vm);
         command.arg("--console-log").arg(&console);
+        for argument in &self.simulator {
+            command.arg("--simulator-argument").arg(argument);
+        }
         command.args(["--", "-qmp"]).arg(format!("unix:{}", listener.path().display()));
         Running::start(command, console, listener, self.time_limit, work, slot)
     }

@@ -15,4 +15,5 @@ mod fixtures;
 mod harness;
 mod images;
 mod initramfs;
+mod simulator;
 mod writable;

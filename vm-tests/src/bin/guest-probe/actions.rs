@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::evidence;
 use crate::facts::short;
 
 /// Performs one action; the result is what the report says of it.
@@ -22,6 +23,11 @@ pub(crate) fn perform(action: &str) -> io::Result<String> {
         // Writes over the start of something that is there, such as a disk.
         "overwrite" => overwrite(path),
         "list" => list(path),
+        // Asks the secure processor, by configfs or by the device: 64 bytes like
+        // the one given.
+        "tsm" => evidence::tsm(byte(path)?),
+        "sev" => evidence::device(byte(path)?),
+        "sev-key" => evidence::key(byte(path)?),
         // Ends as PID 1 must not: a kernel panic.
         "exit" => std::process::exit(0),
         "hang" => loop {
@@ -30,6 +36,11 @@ pub(crate) fn perform(action: &str) -> io::Result<String> {
         _ => Err(io::Error::new(ErrorKind::InvalidInput, "unknown action")),
     }
     .or_else(|error| Ok(short(&error)))
+}
+
+/// Two hexadecimal digits.
+fn byte(text: &str) -> io::Result<u8> {
+    u8::from_str_radix(text, 16).map_err(|_no_digits| ErrorKind::InvalidInput.into())
 }
 
 fn read(path: &str) -> io::Result<String> {

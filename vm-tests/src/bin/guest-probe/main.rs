@@ -6,6 +6,7 @@
 //! after the hand-over, so what it sees is what a system would start with.
 
 mod actions;
+mod evidence;
 mod facts;
 
 use std::fs;
