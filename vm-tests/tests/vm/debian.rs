@@ -13,7 +13,7 @@ use vm_tests::{Environment, Launch, Ssh, Stop, Tool, Vm, WorkDir, free_port, sha
 use crate::fixtures::{check, directory};
 
 /// An emulated Debian on a busy machine: half a minute, or minutes.
-const LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const LIMIT: Duration = Duration::from_secs(600);
 
 /// The whole path: from a tar and a kernel package to a login and back to a disk
 /// image that nobody has written to.
@@ -174,12 +174,12 @@ fn add_swap_partition(disk: &Path, work: &WorkDir) {
 }
 
 /// The Debian root in both layouts, and the initramfs for it.
-struct Image {
-    directory: PathBuf,
+pub(crate) struct Image {
+    pub(crate) directory: PathBuf,
 }
 
 impl Image {
-    fn get() -> &'static Image {
+    pub(crate) fn get() -> &'static Image {
         static IMAGE: LazyLock<Image> = LazyLock::new(|| {
             let image = Image { directory: directory().join("debian") };
             fs::create_dir_all(&image.directory).unwrap();
@@ -223,7 +223,7 @@ impl Image {
     }
 
     /// The VM description, with another SSH port than the template's.
-    fn vm_on_port(&self, port: u16) -> PathBuf {
+    pub(crate) fn vm_on_port(&self, port: u16) -> PathBuf {
         let text = fs::read_to_string(self.directory.join("vm.toml")).unwrap();
         let usual = "ssh_port = 2222";
         assert!(text.contains(usual), "{text}");

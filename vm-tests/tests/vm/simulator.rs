@@ -15,8 +15,9 @@ use attestation::measurement::{
 use attestation::policy::{Exception, Policy};
 use attestation::report::{Hex, Report};
 use attestation::verify::{ReportData, Request, Verdict, verify};
-use vm_tests::{Environment, Launch, Outcome, WorkDir};
+use vm_tests::{Environment, Launch, Outcome, Ssh, Stop, WorkDir, free_port};
 
+use crate::debian;
 use crate::fixtures::{SmallRoot, directory};
 
 #[path = "../../../attestation/tests/measurement_common/mod.rs"]
@@ -197,6 +198,31 @@ fn a_changed_vm_reports_what_it_is() {
         let other = Described { vcpus, cpu, cmdline: host.cmdline.clone(), ..Described::new("") };
         assert_ne!(report.measurement(), Hex(other.measurement()));
     }
+}
+
+/// It was started before PID 1, needs nothing of the initramfs, and is none of
+/// systemd's business.
+#[test]
+fn it_lives_through_the_boot_of_systemd() {
+    let port = free_port();
+    let description = fs::read_to_string(debian::Image::get().vm_on_port(port)).unwrap();
+    let vm = debian::Image::get().directory.join(format!("simulated.{port}.toml"));
+    let firmware = format!("firmware = \"{}\"\n", firmware().display());
+    fs::write(&vm, format!("{firmware}{description}")).unwrap();
+    let launch = Launch::new(&vm).time_limit(debian::LIMIT);
+    let launch = launch.simulator_argument("--state").simulator_argument(state());
+    let mut machine = launch.start();
+    let ssh = Ssh::wait(&mut machine, port);
+    assert_eq!(ssh.run("systemctl is-system-running --wait"), "running");
+    let report = "cd /sys/kernel/config/tsm/report && mkdir owner && \
+                  head -c 64 /dev/zero > owner/inblob && wc -c < owner/outblob && rmdir owner";
+    assert_eq!(ssh.run(report), "1184");
+    assert_eq!(ssh.run("stat -c '%F %a %U' /dev/sev-guest"), "character special file 600 root");
+    let daemon = "for p in /proc/[0-9]*; do case $(tr '\\0' ' ' < $p/cmdline) in \
+                  @ravelin-sim*) stat -c %n $p; readlink $p/root; esac; done";
+    assert_eq!(ssh.run(daemon).lines().count(), 2);
+    let _ends_with_the_connection = ssh.output("systemctl start poweroff.target");
+    machine.finish().stopped(Stop::PowerOff).never_said("the emulated secure processor stopped");
 }
 
 #[test]
