@@ -18,6 +18,12 @@ const APPEARANCE_INTERVAL: Duration = Duration::from_millis(10);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// What answers questions.
+pub(crate) trait Signer {
+    /// Asks and waits for the answer.
+    fn ask(&self, vmpl: u32, ask: Ask) -> io::Result<Answer>;
+}
+
 /// The port. One question at a time, whoever asks.
 pub(crate) struct Port(Mutex<Open>);
 
@@ -46,9 +52,10 @@ impl Port {
         rustix::fs::fcntl_setfl(&device, rustix::fs::OFlags::NONBLOCK)?;
         Ok(Self(Mutex::new(Open { device: device.into(), number: 0 })))
     }
+}
 
-    /// Asks and waits for the answer.
-    pub(crate) fn ask(&self, vmpl: u32, ask: Ask) -> io::Result<Answer> {
+impl Signer for Port {
+    fn ask(&self, vmpl: u32, ask: Ask) -> io::Result<Answer> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.number = open.number.wrapping_add(1);
         let question = Question { number: open.number, vmpl, ask };

@@ -17,7 +17,7 @@ use simulator::wire::{Answer, Ask, KeyRequest, Status};
 
 use super::message::Fields;
 use crate::log;
-use crate::port::Port;
+use crate::port::Signer;
 
 const GET_REPORT: u32 = 0xc020_5300;
 const GET_DERIVED_KEY: u32 = 0xc020_5301;
@@ -80,7 +80,7 @@ pub(super) fn handle(
     address: u64,
     input: &[u8],
     room: u32,
-    port: &Port,
+    signer: &impl Signer,
 ) -> Result<Outcome, Errno> {
     let (kind, request_length) = match command {
         GET_REPORT => (Kind::Report, REPORT_REQUEST),
@@ -116,7 +116,7 @@ pub(super) fn handle(
         return Err(Errno::FAULT);
     }
     let certificates = buffer.map(|buffer| buffer.length);
-    perform(kind, &argument, request_bytes, certificates, port)
+    perform(kind, &argument, request_bytes, certificates, signer)
 }
 
 impl Argument {
@@ -169,10 +169,10 @@ fn perform(
     argument: &Argument,
     request: &[u8],
     certificates: Option<usize>,
-    port: &Port,
+    signer: &impl Signer,
 ) -> Result<Outcome, Errno> {
     let (vmpl, ask) = question(kind, request).ok_or(Errno::FAULT)?;
-    let answer = port.ask(vmpl, ask).map_err(|error| {
+    let answer = signer.ask(vmpl, ask).map_err(|error| {
         log::error(&format!("no answer from the signing side: {error}"));
         Errno::IO
     })?;
@@ -242,4 +242,134 @@ fn with_length(request: &[u8], length: usize) -> Vec<u8> {
         *to = from;
     }
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Certificates of two pages, and a report that repeats what it was asked.
+    struct Fake(Status);
+
+    impl Signer for Fake {
+        fn ask(&self, vmpl: u32, ask: Ask) -> io::Result<Answer> {
+            let (main, certificates) = match ask {
+                Ask::Report(data) => ([&data[..], &vmpl.to_le_bytes()].concat(), vec![7; 2 * PAGE]),
+                Ask::Key(request) => (vec![request.tcb[0]; 32], Vec::new()),
+            };
+            Ok(Answer { main, certificates, ..Answer::empty(0, self.0, 0) })
+        }
+    }
+
+    const AT: u64 = 0x1000;
+
+    fn argument(version: u8, request: u64, response: u64) -> Vec<u8> {
+        let mut bytes = vec![version, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend(request.to_le_bytes());
+        bytes.extend(response.to_le_bytes());
+        bytes.extend([0; 8]);
+        bytes
+    }
+
+    fn extended(address: u64, length: u32) -> Vec<u8> {
+        let mut bytes = vec![0xee; 64];
+        bytes.resize(REPORT_REQUEST, 0);
+        bytes.extend(address.to_le_bytes());
+        bytes.extend(length.to_le_bytes());
+        bytes.resize(EXTENDED_REQUEST, 0);
+        bytes
+    }
+
+    fn run(command: u32, input: &[u8], room: usize) -> Result<Outcome, Errno> {
+        handle(command, AT, input, room.try_into().unwrap(), &Fake(Status::Done))
+    }
+
+    /// Goes through the stages as the kernel does, up to the last.
+    fn all(command: u32, request: &[u8], status: Status) -> Result<(i32, Vec<u8>), Errno> {
+        let input = argument(1, 0x2000, 0x3000);
+        let Outcome::Retry { read, .. } = run(command, &[], 0)? else { panic!("too early") };
+        assert_eq!(read, [Window { address: AT, length: ARGUMENT }]);
+        let Outcome::Retry { read, .. } = run(command, &input, 0)? else { panic!("too early") };
+        assert_eq!(read[1], Window { address: 0x2000, length: request.len() });
+        let input = [input, request.to_vec()].concat();
+        let Outcome::Retry { write, .. } = run(command, &input, 0)? else { panic!("too early") };
+        let room: usize = write.iter().map(|window| window.length).sum();
+        let signer = Fake(status);
+        match handle(command, AT, &input, room.try_into().unwrap(), &signer)? {
+            Outcome::Done { result, written } => {
+                assert!(written.len() <= room, "{} of {room}", written.len());
+                Ok((result, written))
+            }
+            Outcome::Retry { .. } => panic!("for ever"),
+        }
+    }
+
+    #[test]
+    fn a_report_comes_after_three_stages() {
+        let mut request = vec![0xaa; 64];
+        request.extend(2_u32.to_le_bytes());
+        request.resize(REPORT_REQUEST, 0);
+        let (result, written) = all(GET_REPORT, &request, Status::Done).unwrap();
+        assert_eq!((result, written.len()), (0, ARGUMENT + REPORT_RESPONSE));
+        let response = &written[ARGUMENT..];
+        assert_eq!(response[..8], [0, 0, 0, 0, 68, 0, 0, 0]);
+        assert_eq!(response[RESPONSE_HEAD..RESPONSE_HEAD + 65], [&[0xaa; 64][..], &[2]].concat());
+        let (result, written) = all(GET_REPORT, &request, Status::Busy).unwrap();
+        assert_eq!(result, -Errno::BUSY.raw_os_error());
+        assert_eq!(written[EXITINFO2..ARGUMENT], VMM_BUSY.to_le_bytes());
+        assert_eq!(all(GET_REPORT, &request, Status::Failed), Err(Errno::IO));
+    }
+
+    #[test]
+    fn too_small_a_certificate_buffer_is_told_how_much_it_needs() {
+        for (address, length) in [(0, 0), (0x4000, 0), (0x4000, 4096)] {
+            let request = extended(address, length);
+            let (result, written) = all(GET_EXT_REPORT, &request, Status::Done).unwrap();
+            assert_eq!(result, -Errno::IO.raw_os_error());
+            assert_eq!(written[EXITINFO2..ARGUMENT], VMM_INVALID_LEN.to_le_bytes());
+            let needed = &written[ARGUMENT + REPORT_RESPONSE + CERTS_LEN..][..4];
+            assert_eq!(needed, 8192_u32.to_le_bytes());
+        }
+        let request = extended(0x4000, 0x4000);
+        let (result, written) = all(GET_EXT_REPORT, &request, Status::Done).unwrap();
+        assert_eq!((result, &written[written.len() - 0x4000..][..8192]), (0, &[7; 8192][..]));
+        for length in [1, 4095, 0x5000, u32::MAX] {
+            let refused = all(GET_EXT_REPORT, &extended(0x4000, length), Status::Done);
+            assert_eq!(refused, Err(Errno::INVAL), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_its_own_layout() {
+        let mut request = vec![0; KEY_REQUEST];
+        request[24] = 0x5c;
+        let (result, written) = all(GET_DERIVED_KEY, &request, Status::Done).unwrap();
+        assert_eq!((result, written.len()), (0, ARGUMENT + KEY_RESPONSE));
+        assert_eq!(written[ARGUMENT + RESPONSE_HEAD..], [0x5c; 32]);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_refused() {
+        assert_eq!(run(0x1234, &[], 0), Err(Errno::NOTTY));
+        for bad in [argument(0, 1, 1), argument(1, 0, 1), argument(1, 1, 0)] {
+            assert_eq!(run(GET_REPORT, &bad, 0), Err(Errno::INVAL));
+        }
+    }
+
+    /// Memory that another thread changes between two stages, or a kernel that
+    /// gives something else than was asked for.
+    #[test]
+    fn input_of_any_length_is_an_answer() {
+        for command in [GET_REPORT, GET_EXT_REPORT, GET_DERIVED_KEY] {
+            for length in 1..300 {
+                let bytes = vec![1; length];
+                for room in [0, 1, 4096] {
+                    let outcome = run(command, &bytes, room);
+                    assert!(!matches!(outcome, Ok(Outcome::Done { .. })), "{length} {room}");
+                }
+            }
+        }
+    }
 }

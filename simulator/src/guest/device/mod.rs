@@ -123,7 +123,7 @@ impl Device {
         if flags & FUSE_IOCTL_COMPAT != 0 {
             return Err(Errno::NOTTY);
         }
-        match ioctl::handle(command, argument, fields.0, room, &self.port)? {
+        match ioctl::handle(command, argument, fields.0, room, &*self.port)? {
             Outcome::Retry { read, write } => Ok(retry(&read, &write)),
             Outcome::Done { result, written } => {
                 let mut answer = Vec::new();

@@ -107,7 +107,7 @@ impl Files {
             return Ok(filled.clone());
         }
         let (_, entry) = entries.get_mut(&open.directory).ok_or(Errno::ENOENT)?;
-        let content = entry.show(open.attribute, &self.port)?;
+        let content = entry.show(open.attribute, &*self.port)?;
         open.filled = Some(content.clone());
         Ok(content)
     }
