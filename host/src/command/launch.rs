@@ -88,7 +88,8 @@ pub(crate) struct Launch {
     /// Show the QEMU command instead of running it
     ///
     /// The command is quoted for a POSIX shell and works as it stands. It needs neither the
-    /// files nor an SEV-SNP host.
+    /// files nor an SEV-SNP host. With --simulate it is that without a simulated secure
+    /// processor, which lives only as long as its VM.
     #[arg(long)]
     print: bool,
     /// Emulate the processor: no SNP hardware needed, NOTHING is protected

@@ -252,6 +252,8 @@ fn put(table: &mut dyn TableLike, key: &str, new: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SETTINGS: &str = "ravelin.root.mode=verity ravelin.verity.salt=-";
@@ -364,5 +366,23 @@ mod tests {
         let path = directory.path().join("vm.toml");
         std::fs::write(&path, "format = 1\nkernal = \"k\"\n").unwrap();
         assert!(matches!(VmEditor::open(&path), Err(VmError::Syntax { line: 2, .. })));
+    }
+
+    #[test]
+    fn the_modules_of_a_simulation_have_their_own_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        let modules = |file: &VmFile| file.vm().simulation.kernel_modules.clone();
+        let mut new = VmEditor::open(&path).unwrap();
+        new.set_simulation_modules(&directory.path().join("lib/modules/6.12")).unwrap();
+        let (text, file) = new.finish().unwrap();
+        assert_eq!(modules(&file), Some("lib/modules/6.12".into()), "{text}");
+        assert!(text.ends_with("[simulation]\nkernel_modules = \"lib/modules/6.12\"\n"), "{text}");
+
+        fs::write(&path, text.replace("lib/modules/6.12\"", "old\" # mine")).unwrap();
+        let mut old = VmEditor::open(&path).unwrap();
+        old.set_simulation_modules(Path::new("/lib/modules/6.13")).unwrap();
+        let (text, _) = old.finish().unwrap();
+        assert!(text.ends_with("kernel_modules = \"/lib/modules/6.13\" # mine\n"), "{text}");
     }
 }
