@@ -8,7 +8,9 @@ use anstream::ColorChoice;
 use clap::{Args, ColorChoice as ClapColorChoice, CommandFactory, FromArgMatches, Parser};
 use clap::{Subcommand, ValueEnum};
 
-use crate::command::{completions, image, inspect, launch, man, measure};
+use crate::command::{
+    completions, explain, id_block, image, inspect, launch, man, measure, policy, report,
+};
 use crate::exit;
 use crate::failure::Result;
 use crate::terminal::Terminal;
@@ -20,7 +22,8 @@ ravelin runs on your own machine, without root. It makes the two files that such
 a VM needs beside a kernel: an initramfs whose only program is Ravelin's PID 1, \
 and a disk image with its dm-verity tree, whose root hash stands on the measured \
 kernel command line. One file, vm.toml, describes the VM; the image commands \
-write it and `launch` reads it.";
+write it, `launch` reads it, and `measure` computes from it what the hardware will \
+report. `report verify` says whether a report is genuine and of that VM.";
 
 const EXAMPLES: &str = "\
 From a root file system to a running VM:
@@ -29,6 +32,12 @@ From a root file system to a running VM:
       --kernel vmlinuz-6.12.95 --kernel-modules lib/modules/6.12.95
   ravelin launch --simulate      # development: no protection, needs no SNP
   ravelin launch                 # on an SEV-SNP host, with firmware in vm.toml
+
+Attestation:
+  ravelin measure                # the launch digest, before the VM exists
+  ravelin policy init --vm vm.toml --output policy.toml
+  ravelin report verify report.bin --certs vcek.der --policy policy.toml
+  ravelin explain --report report.bin    # why a digest is another one
 
 Look before you trust:
   ravelin image verify root.img.toml
@@ -105,6 +114,13 @@ enum Command {
     Inspect(inspect::Inspect),
     Launch(launch::Launch),
     Measure(Box<measure::Measure>),
+    Explain(Box<explain::Explain>),
+    #[command(name = "id-block")]
+    IdBlock(Box<id_block::IdBlockArguments>),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    #[command(subcommand)]
+    Report(report::Report),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -163,6 +179,10 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::Inspect(inspect) => inspect::run(&inspect, terminal),
         Command::Launch(launch) => launch::run(&launch, terminal),
         Command::Measure(measure) => measure::run(&measure, terminal),
+        Command::Explain(explain) => explain::run(&explain, terminal),
+        Command::IdBlock(arguments) => id_block::run(&arguments, terminal),
+        Command::Policy(policy) => policy::run(policy, terminal),
+        Command::Report(report) => report::run(report, terminal),
         Command::Completions(completions) => completions::run(&completions, terminal),
         Command::Man(man) => man::run(&man, terminal),
     }

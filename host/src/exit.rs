@@ -27,7 +27,7 @@ pub enum Exit {
 pub const HELP: &str = "\
 Exit codes:
   0    done; what was checked is good
-  1    a check failed (for example `image verify` found damage)
+  1    a check failed (a report was refused, `image verify` found damage, …)
   2    the command line is wrong; nothing was done
   3    an input cannot be used, or this machine lacks something
   124  `launch --timeout` ran out

@@ -10,6 +10,7 @@ mod bzimage;
 pub mod cli;
 mod command;
 mod embedded;
+pub mod evidence;
 pub mod exit;
 mod failure;
 mod interrupt;

@@ -2,9 +2,14 @@
 //! it prints.
 
 pub(crate) mod completions;
+pub(crate) mod explain;
 pub(crate) mod guest;
+pub(crate) mod id_block;
 pub(crate) mod image;
 pub(crate) mod inspect;
+pub(crate) mod judge;
 pub(crate) mod launch;
 pub(crate) mod man;
 pub(crate) mod measure;
+pub(crate) mod policy;
+pub(crate) mod report;

@@ -5,10 +5,11 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use attestation::id_block::{IdAuth, IdBlock};
 use image_builder::output::Output;
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, value};
 
-use super::file::{directory_of, text};
+use super::file::{directory_of, one_line, position, text};
 use super::{Cmdline, CmdlineError, Serial, VmError, VmFile};
 
 /// What a new file begins with.
@@ -60,13 +61,26 @@ impl VmEditor {
             Err(error) => return Err(error),
         };
         VmFile::parse(path, &text)?;
-        let document = text.parse::<DocumentMut>().map_err(|error| VmError::Syntax {
-            path: path.to_owned(),
-            line: 1,
-            column: 1,
-            message: error.message().to_owned(),
-        })?;
+        let document = document(path, &text)?;
         Ok(Self { path: path.to_owned(), document, new })
+    }
+
+    /// Opens a description that is to get an ID block: whatever ID block it has
+    /// is not looked at, since it may be of another VM or policy. The second
+    /// result is the description without it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is otherwise no valid description.
+    pub fn for_id_block(path: &Path) -> Result<(Self, VmFile), VmError> {
+        let document = document(path, &text(path)?)?;
+        let mut without = document.clone();
+        if let Some(sev) = without.get_mut("sev").and_then(Item::as_table_like_mut) {
+            for key in ["id_block", "id_auth", "author_key"] {
+                sev.remove(key);
+            }
+        }
+        let file = VmFile::parse(path, &without.to_string())?;
+        Ok((Self { path: path.to_owned(), document, new: false }, file))
     }
 
     /// Whether there was no such file.
@@ -126,6 +140,22 @@ impl VmEditor {
         let cmdline = Cmdline::with_image(current.as_ref(), settings)?;
         self.set_value("cmdline", cmdline.as_str());
         Ok(cmdline)
+    }
+
+    /// Sets `id_block` and `id_auth` of `[sev]`. Whether there is an author key
+    /// follows from them.
+    ///
+    /// # Errors
+    /// If `sev` is not a table.
+    pub fn set_id_block(&mut self, block: &IdBlock, auth: &IdAuth) -> Result<(), VmError> {
+        let shape =
+            VmError::Shape { path: self.path.clone(), key: "sev", expected: "a table ([sev])" };
+        let sev = self.document.entry("sev").or_insert_with(|| Item::Table(Table::new()));
+        let sev = sev.as_table_like_mut().ok_or(shape)?;
+        put(sev, "id_block", &block.to_base64());
+        put(sev, "id_auth", &auth.to_base64());
+        sev.remove("author_key");
+        Ok(())
     }
 
     /// Adds a read-only disk, in place of the one with the same serial.
@@ -232,6 +262,14 @@ impl VmEditor {
             _ => Err(VmError::PathText { path: file.to_owned() }),
         }
     }
+}
+
+fn document(path: &Path, text: &str) -> Result<DocumentMut, VmError> {
+    text.parse::<DocumentMut>().map_err(|error| {
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+        let message = one_line(error.message());
+        VmError::Syntax { path: path.to_owned(), line, column, message }
+    })
 }
 
 /// Sets a value and keeps the comments around it and its key.

@@ -1,0 +1,231 @@
+//! The options by which commands say what is trusted and what is accepted.
+//!
+//! A report is accepted only if it satisfies everything that is named here:
+//! where both a policy and `--vm` name measurements, it must have one that is in
+//! both. Nothing that was named can come out as "no rule".
+
+use std::path::{Path, PathBuf};
+
+use attestation::certificate::{CertificateTable, UnixTime};
+use attestation::measurement::{LaunchDigest, Manifest};
+use attestation::policy::{Exception, Loaded, Policy};
+use attestation::report::{Hex, Report};
+use attestation::verify::Request;
+use clap::Args;
+
+use super::guest::{failure, vm_file};
+use crate::evidence::{self, EvidenceError, Judged, Material};
+use crate::failure::{Failure, Remedy, Result};
+use crate::measure::{self, Guest};
+
+/// Certificates, roots and time.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Certificates")]
+pub(crate) struct TrustArguments {
+    /// Certificates: DER, PEM, or the certificate table of an extended report (auxblob)
+    ///
+    /// In any order; those that do not belong to the report are ignored. AMD's roots and ASKs are
+    /// built in, so a VCEK alone is enough; a VLEK needs the ASVK too.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    certs: Vec<PathBuf>,
+    /// Revocation lists of the root, DER or PEM
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    crl: Vec<PathBuf>,
+    /// Trust this root too, although it is not AMD's: a simulator's
+    ///
+    /// Whoever holds its key can make any report. A warning says so every time.
+    #[arg(long, value_name = "FILE")]
+    trust_root: Vec<PathBuf>,
+    /// Verify as of this time, such as 2026-01-31T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<UnixTime>,
+}
+
+impl TrustArguments {
+    /// The time for which the verdict is made.
+    pub(crate) fn time(&self) -> UnixTime {
+        self.at.unwrap_or_else(evidence::now)
+    }
+
+    /// Whether certificates were named.
+    pub(crate) fn names_certificates(&self) -> bool {
+        !self.certs.is_empty()
+    }
+
+    /// The certificates for a report: those that came with it and those in the
+    /// files. The one place where another source (a cache, AMD's key service)
+    /// is asked.
+    fn material(&self, _report: &Report, table: Option<&CertificateTable>) -> Result<Material> {
+        let mut material = Material::default();
+        for path in &self.certs {
+            material.add_certificates(path)?;
+        }
+        for path in &self.crl {
+            material.add_crl(path)?;
+        }
+        if let Some(table) = table {
+            material.add_table(table)?;
+        }
+        Ok(material)
+    }
+
+    /// Verifies a report. `table` came with it, from the host.
+    ///
+    /// # Errors
+    /// If a file cannot be read or there is no leaf certificate. A report that
+    /// is refused is none.
+    pub(crate) fn verify(
+        &self,
+        report: &Report,
+        table: Option<&CertificateTable>,
+        policy: &Policy,
+        request: &Request,
+    ) -> Result<Judged> {
+        let material = self.material(report, table)?;
+        let roots = evidence::roots(&self.trust_root)
+            .remedy("a root is a self-signed certificate of AMD's form, named ARK-PRODUCT")?;
+        material.verify(report, &roots, policy, request).map_err(|error| {
+            let missing = matches!(error, EvidenceError::NoLeaf(_));
+            let failure = Failure::from(error);
+            if !missing {
+                return failure;
+            }
+            failure.help(
+                "give it with --certs: it comes with an extended report (configfs-tsm's auxblob), \
+                 and AMD's key service has it under the report's chip id and reported TCB",
+            )
+        })
+    }
+}
+
+/// What a report must say.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is accepted")]
+pub(crate) struct PolicyArguments {
+    /// The policy, or SNPGuard's vm-config.toml
+    ///
+    /// Of a vm-config.toml the measurement is computed from the files that it names, unless
+    /// --vm, --manifest or --measurement says what to accept.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Accept the launch digest of this VM, computed from its files
+    #[arg(long, value_name = "FILE")]
+    vm: Option<PathBuf>,
+    /// Accept the launch digests of a manifest, TOML or JSON (`ravelin measure --matrix`)
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Accept this launch digest, 96 hexadecimal digits
+    #[arg(long, value_name = "DIGEST", num_args = 1..)]
+    measurement: Vec<LaunchDigest>,
+    /// Allow something that weakens the guest, by name
+    ///
+    /// debug, migration-agent, nonzero-vmpl, masked-chip-id, provisional-firmware, unknown-bits or
+    /// any-measurement.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    allow: Vec<Exception>,
+}
+
+/// A complete policy, and what the user should know of how it came about.
+pub(crate) struct Accepted {
+    pub(crate) policy: Policy,
+    pub(crate) notes: Vec<String>,
+}
+
+impl PolicyArguments {
+    /// Puts the policy together.
+    ///
+    /// # Errors
+    /// If a file cannot be used, or two of the sources exclude each other.
+    pub(crate) fn policy(&self, trust: &TrustArguments) -> Result<Accepted> {
+        let mut notes = Vec::new();
+        let mut sources = self.measurements()?;
+        let mut policy = Policy::default();
+        if let Some(path) = &self.policy {
+            let loaded = load(path)?;
+            if let Loaded::Snpguard(config) = loaded {
+                policy = config.to_policy();
+                if sources.is_empty() {
+                    let digest = Guest::of_snpguard(&config, path)
+                        .and_then(|guest| guest.digest())
+                        .map_err(failure)
+                        .remedy(
+                            "the vm-config.toml has no measurement, but the files that are \
+                             measured; correct their names, or give --measurement",
+                        )?;
+                    notes.push(format!("measured from {}: {digest}", path.display()));
+                    sources.push((path.display().to_string(), vec![digest]));
+                }
+            } else if let Loaded::Policy(read) = loaded {
+                policy = *read;
+            }
+        }
+        for (name, digests) in sources {
+            let digests: Vec<Hex<48>> =
+                digests.iter().map(|digest| Hex(*digest.as_bytes())).collect();
+            if policy.measurements.is_empty() {
+                policy.measurements = digests;
+                continue;
+            }
+            policy.measurements.retain(|digest| digests.contains(digest));
+            if policy.measurements.is_empty() {
+                return Err(Failure::new(format!(
+                    "no measurement of {name} is among those that the policy or another option \
+                     accepts; no report could satisfy both"
+                ))
+                .help("`ravelin measure` prints the VM's; renew the policy or leave one out"));
+            }
+        }
+        self.allow.iter().for_each(|exception| policy.allow.insert(*exception));
+        if !trust.trust_root.is_empty() {
+            policy.allow.insert(Exception::SimulatorRoot);
+        }
+        Ok(Accepted { policy, notes })
+    }
+
+    /// Each source of accepted launch digests, by name.
+    fn measurements(&self) -> Result<Vec<(String, Vec<LaunchDigest>)>> {
+        let mut sources = Vec::new();
+        if let Some(path) = &self.vm {
+            let digest = measure::vm(&vm_file(path)?).map_err(failure)?;
+            sources.push((path.display().to_string(), vec![digest]));
+        }
+        if let Some(path) = &self.manifest {
+            let digests = manifest(path)?.measurements().iter().map(|one| one.digest).collect();
+            sources.push((path.display().to_string(), digests));
+        }
+        if !self.measurement.is_empty() {
+            sources.push(("--measurement".to_owned(), self.measurement.clone()));
+        }
+        Ok(sources)
+    }
+}
+
+/// Reads a policy, or SNPGuard's file.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn load(path: &Path) -> Result<Loaded> {
+    let text = evidence::text(path)?;
+    Policy::load(&text).map_err(|error| {
+        let error = crate::terminal::causes(&error);
+        Failure::new(format!("{}: {error}", path.display()))
+            .help("`ravelin policy init` writes one with comments")
+    })
+}
+
+/// Reads a manifest, TOML or JSON.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn manifest(path: &Path) -> Result<Manifest> {
+    let text = evidence::text(path)?;
+    let read = if text.trim_start().starts_with('{') {
+        Manifest::from_json(&text)
+    } else {
+        Manifest::from_toml(&text)
+    };
+    read.map_err(|error| {
+        Failure::new(format!("{}: {}", path.display(), crate::terminal::causes(&error)))
+            .help("`ravelin measure --matrix --output FILE` writes one")
+    })
+}
