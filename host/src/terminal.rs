@@ -83,6 +83,19 @@ impl Terminal {
         print(bytes)
     }
 
+    /// Writes bytes that are no text, exactly as they are.
+    ///
+    /// # Errors
+    /// If standard output is a terminal or cannot be written.
+    pub(crate) fn binary(&self, bytes: &[u8]) -> Result<()> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            return Err(Failure::usage("this is no text for a terminal")
+                .help("redirect standard output to a file, or use --json"));
+        }
+        written(stdout.lock(), bytes)
+    }
+
     /// Something that the user must know.
     pub(crate) fn warning(&self, text: &str) {
         message(WARNING, "warning", text);
@@ -217,7 +230,10 @@ fn message(style: Style, label: &str, text: &str) {
 }
 
 fn print(bytes: &[u8]) -> Result<()> {
-    let mut stdout = anstream::stdout().lock();
+    written(anstream::stdout().lock(), bytes)
+}
+
+fn written(mut stdout: impl Write, bytes: &[u8]) -> Result<()> {
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("standard output cannot be written: {error}")))

@@ -208,7 +208,7 @@ fn print_to_sign(what: ToSign, block: &IdBlock, keys: &Keys, terminal: &Terminal
         let message = Message { what: name, bytes: hex::encode(&bytes) };
         terminal.result("id-block-to-sign", &message, &Text::new())?;
     } else {
-        terminal.output(&bytes)?;
+        terminal.binary(&bytes)?;
     }
     Ok(Exit::Success)
 }
