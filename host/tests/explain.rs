@@ -1,6 +1,11 @@
 //! `ravelin explain`: which input makes the digest another one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 #[path = "../../attestation/tests/measurement_common/mod.rs"]

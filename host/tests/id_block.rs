@@ -1,7 +1,12 @@
 //! `ravelin id-block`: signed here or elsewhere, written into the description,
 //! passed on by `launch`; and no key is ever printed.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 #[path = "../../attestation/tests/measurement_common/mod.rs"]

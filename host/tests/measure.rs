@@ -1,6 +1,6 @@
 //! `ravelin measure`: the digest of what `launch` starts, and nothing else.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -284,6 +284,20 @@ fn oracle(jobs: &Value) -> Option<Value> {
              for job in jobs]",
         jobs,
     )
+}
+
+/// The firmware that set-up unpacks is one that the error messages may name.
+#[test]
+fn the_firmware_of_the_set_up_measures_a_kernel() {
+    let Some(firmware) = std::env::var_os("RAVELIN_TEST_FIRMWARE") else {
+        eprintln!("SKIPPED: RAVELIN_TEST_FIRMWARE is unset; `cargo xtask test` sets it");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    vm(directory, &Ovmf::default());
+    let firmware = ["--firmware", firmware.to_str().unwrap()];
+    assert_ne!(digest(directory, &firmware), digest(directory, &[]));
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! `ravelin policy`: what `init` writes accepts what it was made from, and
 //! `check` says what a policy leaves open.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 #[path = "../../attestation/tests/verify_support/mod.rs"]

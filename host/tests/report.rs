@@ -1,7 +1,12 @@
 //! `ravelin report`: every form is read, every failing check is listed, and
 //! nothing that fails is accepted.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 #[path = "../../attestation/tests/verify_support/mod.rs"]

@@ -1,7 +1,12 @@
 //! SNPGuard's `vm-config.toml` is taken as it is: as a policy, and as the
 //! description from which the measurement is computed.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 #[path = "../../attestation/tests/measurement_common/mod.rs"]

@@ -7,6 +7,7 @@
 mod apt;
 mod cached;
 mod debian_root;
+mod firmware;
 mod kernel;
 mod oracle;
 mod packages;
@@ -41,6 +42,8 @@ pub(crate) struct Prepared {
     pub(crate) root_tar: PathBuf,
     /// The private key that the Debian root lets in.
     pub(crate) ssh_key: PathBuf,
+    /// A firmware that measures the kernel.
+    pub(crate) firmware: PathBuf,
     tools: PathBuf,
     oracle: PathBuf,
 }
@@ -73,6 +76,7 @@ impl Prepared {
             .env("RAVELIN_TEST_KERNEL", &self.kernel)
             .env("RAVELIN_TEST_ROOT", &self.root_tar)
             .env("RAVELIN_TEST_SSH_KEY", &self.ssh_key)
+            .env(firmware::EXPORTED, &self.firmware)
             .env(oracle::EXPORTED, &self.oracle);
     }
 }
@@ -102,6 +106,7 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
         && missing.nothing()
         && kernel::is_current(cache)
         && tools::is_current(cache)
+        && firmware::is_current(cache)
         && oracle::is_current(cache)
         && debian_root::is_current(cache);
     if !current {
@@ -112,6 +117,7 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
         kernel_version: kernel::version(cache)?,
         root_tar: debian_root::tar(cache),
         ssh_key: debian_root::ssh_key(cache),
+        firmware: firmware::image(cache),
         tools: tools::directory(cache),
         oracle: oracle::program(cache),
     };
@@ -140,6 +146,11 @@ fn prepare(project: &Project, missing: &Missing, refresh: bool) -> Result<()> {
         let sources = [machine.suite(tools::SUITE)];
         let apt = Apt::new(cache.join("apt/tools"), &sources)?;
         tools::make(cache, &apt)?;
+    }
+    if refresh || !firmware::is_current(cache) {
+        firmware::make(cache, |suite| {
+            Apt::new(cache.join("apt").join(suite), &[machine.suite(suite)])
+        })?;
     }
     if refresh || !oracle::is_current(cache) {
         oracle::make(cache)?;
