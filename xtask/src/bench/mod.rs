@@ -9,11 +9,13 @@ mod boot;
 mod boot_log;
 mod docs;
 mod machine;
+mod measurement;
 mod memory;
 mod report;
 mod samples;
 mod sizes;
 mod statistics;
+mod verification;
 mod verity;
 
 use std::io;
@@ -58,6 +60,10 @@ pub(crate) struct Arguments {
 enum Benchmark {
     /// Hash tree of 2 GiB, against SHA-256 alone and `veritysetup format`
     Verity,
+    /// Launch measurement, against `sev-snp-measure` and SHA-256 alone
+    Measurement,
+    /// Verification of reports, against the P-384 signature alone
+    Verification,
     /// Peak memory of `ravelin image verity`
     Memory,
     /// PID 1 and the initramfs
@@ -113,20 +119,25 @@ fn measure(
     built: &Built,
     arguments: &Arguments,
 ) -> Result<Samples> {
+    let asked =
+        |benchmark: Benchmark| arguments.names.is_empty() || arguments.names.contains(&benchmark);
+    let verification =
+        asked(Benchmark::Verification).then(|| verification::measure(project)).transpose()?;
     let mut cargo = project.cargo();
     prepared.export(&mut cargo);
     built.export(&mut cargo);
     cargo.env("RAVELIN_BENCH_DIRECTORY", project.target.join("bench"));
     cargo.args(["bench", "--quiet", "--package", "xtask", "--bench", "measure", "--"]);
     for benchmark in Benchmark::value_variants() {
-        if arguments.names.is_empty() || arguments.names.contains(benchmark) {
+        if asked(*benchmark) && *benchmark != Benchmark::Verification {
             cargo.args(benchmark.to_possible_value().map(|value| value.get_name().to_owned()));
         }
     }
     cargo.arg(format!("--rounds={}", arguments.rounds));
     cargo.arg(format!("--boots={}", arguments.boots));
     let json = command::stdout(cargo.stdin(Stdio::null()))?;
-    serde_json::from_str(&json).context("read the samples")
+    let samples: Samples = serde_json::from_str(&json).context("read the samples")?;
+    Ok(Samples { verification, ..samples })
 }
 
 fn evaluate(samples: Samples) -> Result<Outcome> {
@@ -134,6 +145,12 @@ fn evaluate(samples: Samples) -> Result<Outcome> {
     let mut steps = Vec::new();
     if let Some(verity) = &samples.verity {
         rows.extend(verity::rows(verity));
+    }
+    if let Some(guests) = &samples.measurement {
+        rows.extend(measurement::rows(guests));
+    }
+    if let Some(rates) = &samples.verification {
+        rows.extend(verification::rows(rates));
     }
     if let Some(memory) = &samples.memory {
         rows.extend(memory::rows(memory));

@@ -34,6 +34,7 @@ pub(crate) enum Quantity {
     Seconds(f64),
     Milliseconds(f64),
     Bytes(u64),
+    PerSecond(f64),
 }
 
 /// A bound for the ratio.
@@ -81,8 +82,10 @@ impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Quantity::Seconds(seconds) => write!(f, "{seconds:.2} s"),
+            Quantity::Milliseconds(ms) if *ms < 20.0 => write!(f, "{ms:.1} ms"),
             Quantity::Milliseconds(ms) => write!(f, "{ms:.0} ms"),
             Quantity::Bytes(bytes) => write!(f, "{}", grouped(*bytes)),
+            Quantity::PerSecond(rate) => write!(f, "{rate:.0}/s"),
         }
     }
 }

@@ -14,6 +14,10 @@ pub(crate) struct Samples {
     pub(crate) sizes: Option<Sizes>,
     /// Boots.
     pub(crate) boot: Option<Boot>,
+    /// Launch measurements.
+    pub(crate) measurement: Option<Vec<Guest>>,
+    /// Verifications of reports.
+    pub(crate) verification: Option<Vec<Rate>>,
     /// How many cores were busy with something else, on average; by benchmark.
     pub(crate) others: Vec<(String, f64)>,
 }
@@ -69,6 +73,39 @@ pub(crate) struct Sizes {
     pub(crate) initramfs: u64,
     /// The same, `zstd -19`.
     pub(crate) compressed: u64,
+}
+
+/// Measurements of one guest.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Guest {
+    /// `small` or `large`.
+    pub(crate) name: String,
+    /// Bytes of its initramfs.
+    pub(crate) initrd: u64,
+    pub(crate) vcpus: u32,
+    /// Each in another order.
+    pub(crate) rounds: Vec<GuestRound>,
+}
+
+/// What each has spent in one round.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct GuestRound {
+    /// `ravelin measure`, the whole program.
+    pub(crate) ours: Spent,
+    /// `sev-snp-measure`, the whole program.
+    pub(crate) tool: Spent,
+    /// SHA-256 of firmware, kernel and initramfs, one thread, from the files.
+    pub(crate) sha256: Spent,
+}
+
+/// One line of `attestation/benches/verification.rs`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rate {
+    pub(crate) name: String,
+    /// By the best of several rounds.
+    pub(crate) per_second: f64,
+    /// Of the rate of the signature alone.
+    pub(crate) of_raw: f64,
 }
 
 /// Boots of one disk, in turns.

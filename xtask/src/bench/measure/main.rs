@@ -7,6 +7,7 @@
 //! work to do slows all of it alike.
 
 mod boot;
+mod measurement;
 mod memory;
 #[path = "../samples.rs"]
 mod samples;
@@ -50,6 +51,11 @@ fn main() -> Result<()> {
     // from its parent's.
     if asked("sizes") {
         samples.sizes = Some(sizes::measure(scratch.path())?);
+    }
+    if asked("measurement") {
+        let others = Others::watch()?;
+        samples.measurement = Some(measurement::measure(scratch.path(), arguments.rounds)?);
+        samples.others.push(("measurement".to_owned(), others.cores()?));
     }
     if asked("memory") {
         let others = Others::watch()?;
