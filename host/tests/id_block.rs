@@ -101,6 +101,10 @@ fn a_block_is_signed_written_and_launched() {
         assert!(arguments.contains(&format!("{option}={}", json[key].as_str().unwrap())));
     }
     assert!(arguments.contains("author-key-enabled=on"), "{arguments}");
+    let inspected = run(directory, &["inspect", "vm.toml", "--json"]).ok().json();
+    for key in ["id_key_digest", "author_key_digest"] {
+        assert_eq!(inspected[key], json[key]);
+    }
     // The policy made of it names both keys.
     let policy = run(directory, &["policy", "init", "--vm", "vm.toml"]).ok().stdout;
     for key in ["id_key_digest", "author_key_digest"] {
@@ -186,6 +190,21 @@ fn wrong_keys_and_arguments() {
         let ran = id_block(directory, &["--id-key", file]).code(3);
         assert!(ran.stderr.contains(&format!("{file}: ")), "{}", ran.stderr);
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
+    // A key on another curve, as openssl makes it.
+    if let Some(openssl) = common::tool("openssl") {
+        let made = std::process::Command::new(openssl)
+            .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"])
+            .arg(directory.join("p256.pem"))
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        let ran = id_block(directory, &["--id-key", "p256.pem"]).code(3);
+        assert!(
+            ran.stderr.contains("p256.pem: ") && ran.stderr.contains("P-384"),
+            "{}",
+            ran.stderr
+        );
     }
     fs::set_permissions(directory.join("id.pem"), Permissions::from_mode(0o644)).unwrap();
     let ran = id_block(directory, &["--id-key", "id.pem"]).ok();

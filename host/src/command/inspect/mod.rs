@@ -47,7 +47,8 @@ it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"hash-tree\", \"file-s
   file-system,   file_system (null, or kind, bytes, block_size, uuid), superblock (null, or
   hash-tree      offset, uuid, algorithm, data_block_size, hash_block_size, data_blocks, salt)
   sidecar        sidecar (as in the file)
-  vm             cmdline, kernel, initrd, firmware, vcpus, cpu, memory_mib, disks, policy
+  vm             cmdline, kernel, initrd, firmware, vcpus, cpu, memory_mib, disks, policy,
+                 guest_features, host_data, id_key_digest, author_key_digest (null if not set)
   configuration  text
   load-order     kernel, modules (wave, required, path)
   executable     static (whether it can be PID 1)

@@ -29,6 +29,10 @@ pub(super) struct VmDescription {
     memory_mib: u64,
     disks: Vec<Disk>,
     policy: String,
+    guest_features: String,
+    host_data: Option<String>,
+    id_key_digest: Option<String>,
+    author_key_digest: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,6 +132,15 @@ impl VmDescription {
                 })
                 .collect(),
             policy: vm.sev.policy.to_string(),
+            guest_features: vm.sev.guest_features.to_string(),
+            host_data: vm.sev.host_data.map(|data| data.to_string()),
+            id_key_digest: vm.sev.id_auth.map(|auth| auth.id_key_digest().to_string()),
+            author_key_digest: vm
+                .sev
+                .id_auth
+                .filter(|_| vm.sev.author_key_enabled())
+                .and_then(|auth| auth.author_key_digest())
+                .map(|digest| digest.to_string()),
         }
     }
 
@@ -138,6 +151,7 @@ impl VmDescription {
             .field("kernel", self.kernel.clone().unwrap_or_else(missing))
             .field("initrd", self.initrd.clone().unwrap_or_else(missing))
             .field("vCPUs", format!("{} of type {}", self.vcpus, self.cpu))
+            .field("guest features", &self.guest_features)
             // One word a line, for people; the file has the exact string.
             .field(
                 "command line",
@@ -149,6 +163,15 @@ impl VmDescription {
             text.field("disk", format!("{file}, serial {serial}, {how}"));
         }
         text.heading("in the attestation report").field("policy", &self.policy);
+        for (label, value) in [
+            ("host data", &self.host_data),
+            ("ID key", &self.id_key_digest),
+            ("author key", &self.author_key_digest),
+        ] {
+            if let Some(value) = value {
+                text.field(label, value);
+            }
+        }
     }
 }
 
