@@ -8,7 +8,7 @@ mod verify_support;
 use attestation::product::Product;
 use attestation::report::{Container, Hex, Report, ReportVersion, SigningKey, Unwrapped, View};
 use sev::parser::ByteParser;
-use verify_support::Draft;
+use verify_support::{Draft, snpguard_json};
 
 #[test]
 fn every_field_is_read_from_its_offset() {
@@ -149,44 +149,12 @@ fn differs_from_the_sev_crate_where_that_is_wrong() {
     assert!(masked.report().chip_id().is_zero());
 }
 
-fn snpguard(report: &[u8]) -> serde_json::Value {
-    let tcb = |at: usize| {
-        let b = &report[at..at + 8];
-        serde_json::json!({
-            "bootloader": b[0], "tee": b[1], "_reserved": b[2..6], "snp": b[6], "microcode": b[7]
-        })
-    };
-    let word = |at: usize| u32::from_le_bytes(report[at..at + 4].try_into().unwrap());
-    let long = |at: usize| u64::from_le_bytes(report[at..at + 8].try_into().unwrap());
-    let bytes = |at: usize, length: usize| report[at..at + length].to_vec();
-    serde_json::json!({
-        "version": word(0), "guest_svn": word(4), "policy": long(8),
-        "family_id": bytes(0x10, 16), "image_id": bytes(0x20, 16), "vmpl": word(0x30),
-        "sig_algo": word(0x34), "current_tcb": tcb(0x38), "plat_info": long(0x40),
-        "_author_key_en": word(0x48), "_reserved_0": word(0x4c),
-        "report_data": bytes(0x50, 64), "measurement": bytes(0x90, 48),
-        "host_data": bytes(0xc0, 32), "id_key_digest": bytes(0xe0, 48),
-        "author_key_digest": bytes(0x110, 48), "report_id": bytes(0x140, 32),
-        "report_id_ma": bytes(0x160, 32), "reported_tcb": tcb(0x180),
-        "_reserved_1": bytes(0x188, 24), "chip_id": bytes(0x1a0, 64),
-        "committed_tcb": tcb(0x1e0), "current_build": report[0x1e8],
-        "current_minor": report[0x1e9], "current_major": report[0x1ea],
-        "_reserved_2": report[0x1eb], "committed_build": report[0x1ec],
-        "committed_minor": report[0x1ed], "committed_major": report[0x1ee],
-        "_reserved_3": report[0x1ef], "launch_tcb": tcb(0x1f0),
-        "_reserved_4": bytes(0x1f8, 168),
-        "signature": {
-            "r": bytes(0x2a0, 72), "s": bytes(0x2e8, 72), "_reserved": bytes(0x330, 368)
-        }
-    })
-}
-
 #[test]
 fn snpguards_json_gives_back_every_byte() {
     // All bytes differ, so that a swapped pair of fields would show.
     let mut bytes: Vec<u8> = (0..1184_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
     bytes[..4].copy_from_slice(&[3, 0, 0, 0]);
-    let json = snpguard(&bytes);
+    let json = snpguard_json(&bytes);
     for text in [json.to_string(), format!("\n {json:#}")] {
         let unwrapped = Unwrapped::read(text.as_bytes()).unwrap();
         assert_eq!(unwrapped.container, Container::SnpguardJson);
@@ -196,7 +164,7 @@ fn snpguards_json_gives_back_every_byte() {
 
 #[test]
 fn damaged_json_is_refused() {
-    let good = snpguard(&Draft::new(3, Product::Milan).0);
+    let good = snpguard_json(&Draft::new(3, Product::Milan).0);
     let code =
         |json: &serde_json::Value| Unwrapped::read(json.to_string().as_bytes()).unwrap_err().code();
     for key in good.as_object().unwrap().keys() {
@@ -216,7 +184,7 @@ fn damaged_json_is_refused() {
     let mut version = good;
     version["version"] = 6.into();
     assert_eq!(code(&version), "report.version");
-    let text = format!("{}{{}}", snpguard(&Draft::new(3, Product::Milan).0));
+    let text = format!("{}{{}}", snpguard_json(&Draft::new(3, Product::Milan).0));
     assert_eq!(Unwrapped::read(text.as_bytes()).unwrap_err().code(), "report.snpguard-json");
 }
 

@@ -19,7 +19,7 @@ use attestation::product::Product;
 use common::{Ran, run};
 use serde_json::{Value, json};
 use verify_support::vectors::{folder, real};
-use verify_support::{Draft, LeafSpec, Spec, TCB, crl, keys};
+use verify_support::{Draft, LeafSpec, Spec, TCB, crl, keys, snpguard_json};
 
 const AT: &str = "2025-09-01T00:00:00Z";
 const MEASUREMENT: &str = "3e";
@@ -304,7 +304,10 @@ fn every_form_of_report_is_shown() {
     assert_eq!(first["report"]["version"], 3);
     assert_eq!(first["report"]["reported_tcb"]["snp"], TCB[6]);
     assert!(first["runtime_data"].is_null() && first["runtime_data_bound"].is_null());
-    for (name, container) in [("response", "response"), ("hcl", "hcl")] {
+    fs::write(directory.join("report.json"), snpguard_json(&bare).to_string()).unwrap();
+    for (name, container) in
+        [("response", "response"), ("hcl", "hcl"), ("report.json", "snpguard-json")]
+    {
         let json = show(name).ok().json();
         assert_eq!(json["container"], container);
         assert_eq!(json["report"], first["report"]);

@@ -409,3 +409,36 @@ pub(crate) fn verdict(draft: &Draft, product: Product) -> Verdict {
 pub(crate) fn codes(verdict: &Verdict) -> Vec<&'static str> {
     verdict.findings().map(attestation::verify::Finding::code).collect()
 }
+
+/// A report as SNPGuard's JSON has it.
+pub(crate) fn snpguard_json(report: &[u8]) -> serde_json::Value {
+    let tcb = |at: usize| {
+        let b = &report[at..at + 8];
+        serde_json::json!({
+            "bootloader": b[0], "tee": b[1], "_reserved": b[2..6], "snp": b[6], "microcode": b[7]
+        })
+    };
+    let word = |at: usize| u32::from_le_bytes(report[at..at + 4].try_into().unwrap());
+    let long = |at: usize| u64::from_le_bytes(report[at..at + 8].try_into().unwrap());
+    let bytes = |at: usize, length: usize| report[at..at + length].to_vec();
+    serde_json::json!({
+        "version": word(0), "guest_svn": word(4), "policy": long(8),
+        "family_id": bytes(0x10, 16), "image_id": bytes(0x20, 16), "vmpl": word(0x30),
+        "sig_algo": word(0x34), "current_tcb": tcb(0x38), "plat_info": long(0x40),
+        "_author_key_en": word(0x48), "_reserved_0": word(0x4c),
+        "report_data": bytes(0x50, 64), "measurement": bytes(0x90, 48),
+        "host_data": bytes(0xc0, 32), "id_key_digest": bytes(0xe0, 48),
+        "author_key_digest": bytes(0x110, 48), "report_id": bytes(0x140, 32),
+        "report_id_ma": bytes(0x160, 32), "reported_tcb": tcb(0x180),
+        "_reserved_1": bytes(0x188, 24), "chip_id": bytes(0x1a0, 64),
+        "committed_tcb": tcb(0x1e0), "current_build": report[0x1e8],
+        "current_minor": report[0x1e9], "current_major": report[0x1ea],
+        "_reserved_2": report[0x1eb], "committed_build": report[0x1ec],
+        "committed_minor": report[0x1ed], "committed_major": report[0x1ee],
+        "_reserved_3": report[0x1ef], "launch_tcb": tcb(0x1f0),
+        "_reserved_4": bytes(0x1f8, 168),
+        "signature": {
+            "r": bytes(0x2a0, 72), "s": bytes(0x2e8, 72), "_reserved": bytes(0x330, 368)
+        }
+    })
+}
