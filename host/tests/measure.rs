@@ -275,6 +275,10 @@ fn digests_are_those_of_the_reference_tool() {
 }
 
 fn oracle(jobs: &Value) -> Option<Value> {
+    if python::executable().is_none() {
+        eprintln!("SKIPPED: no sev-snp-measure; `cargo xtask test` sets RAVELIN_SEV_SNP_MEASURE");
+        return None;
+    }
     python::run(
         "from sevsnpmeasure import guest, vcpu_types, vmm_types\n\
          from sevsnpmeasure.sev_mode import SevMode\n\
