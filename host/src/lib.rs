@@ -7,6 +7,7 @@
 //! files may come from anywhere.
 
 mod bzimage;
+pub mod certificates;
 pub mod cli;
 mod command;
 mod embedded;

@@ -210,6 +210,31 @@ pub(super) fn check_authority(certificate: &Certificate, link: Link, errors: &mu
     check_critical(certificate, link, errors);
 }
 
+/// Everything about an ASK or ASVK alone, and that one of `roots` issued it.
+pub(super) fn check_intermediate(
+    intermediate: &Certificate,
+    roots: &Roots,
+    now: UnixTime,
+    errors: &mut Vec<ChainError>,
+) {
+    let link = Link::Intermediate;
+    check_authority(intermediate, link, errors);
+    check_validity(link, intermediate.validity(), now, errors);
+    if !pss::is_amd_algorithm(intermediate.algorithm()) {
+        errors.push(ChainError::Algorithm { link });
+    }
+    let issuers =
+        || roots.roots().iter().filter(|root| intermediate.names_as_issuer(root.certificate()));
+    let Some(first) = issuers().next() else {
+        let issuer = intermediate.issuer_name().unwrap_or_default().to_owned();
+        errors.push(ChainError::RootUnknown { issuer });
+        return;
+    };
+    if !issuers().any(|root| signed_by(intermediate, root.certificate())) {
+        check_signature(intermediate, link, first.certificate(), errors);
+    }
+}
+
 /// Everything about the leaf that needs no other certificate, beyond what
 /// [`Leaf::read`] checks.
 fn check_leaf(leaf: &Certificate, now: UnixTime, errors: &mut Vec<ChainError>) {

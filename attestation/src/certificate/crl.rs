@@ -22,6 +22,7 @@ const LIMIT: usize = 256 * 1024;
 /// A revocation list. Parsed, not verified.
 #[derive(Clone)]
 pub struct Crl {
+    der: Vec<u8>,
     body: Vec<u8>,
     algorithm: Vec<u8>,
     signature: Vec<u8>,
@@ -49,7 +50,14 @@ impl Crl {
             signature: signed.signature.to_vec(),
             next_update: UnixTime::from(next_update),
             parsed,
+            der,
         })
+    }
+
+    /// The list's DER, as it was given.
+    #[must_use]
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The issuer's common name, if it has exactly one.

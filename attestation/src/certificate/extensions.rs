@@ -19,6 +19,7 @@
 //! REPORTED_TCB must equal, reserved ones too.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use x509_cert::der::asn1::{Ia5StringRef, OctetStringRef, Utf8StringRef};
@@ -64,6 +65,21 @@ impl HardwareId {
         self.bytes
     }
 }
+
+impl FromStr for HardwareId {
+    type Err = ParseHardwareIdError;
+
+    /// Reads 16 or 128 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let octets = hex::decode(text).ok();
+        octets.and_then(|octets| Self::new(&octets)).ok_or(ParseHardwareIdError)
+    }
+}
+
+/// Text that is no hardware id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a chip id is written as 128 hexadecimal digits, that of a Turin as 16")]
+pub struct ParseHardwareIdError;
 
 impl fmt::Display for HardwareId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use super::error::{ChainError, Link};
 use super::extensions::{Extensions, HardwareId};
-use super::x509::{Certificate, Role};
+use super::x509::{Certificate, Role, sha256};
 use crate::product::Product;
 use crate::report::{Hex, KeyKind};
 use crate::tcb::Tcb;
@@ -81,6 +81,12 @@ impl Leaf {
     #[must_use]
     pub fn csp_id(&self) -> Option<&str> {
         self.csp_id.as_deref()
+    }
+
+    /// SHA-256 of [`Leaf::csp_id`], which may have any characters and length.
+    #[must_use]
+    pub fn provider(&self) -> Option<Hex<32>> {
+        self.csp_id.as_ref().map(|id| sha256(id.as_bytes()))
     }
 
     /// The public key, an uncompressed point on P-384: 4, X, Y, big-endian.

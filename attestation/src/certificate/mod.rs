@@ -23,6 +23,7 @@
 //! [`validate`] runs once a chain; its [`VerifiedChain`] is kept and verifies
 //! any number of reports.
 
+mod bundle;
 mod chain;
 mod crl;
 mod der;
@@ -31,14 +32,16 @@ mod extensions;
 mod leaf;
 mod pss;
 mod roots;
+pub mod service;
 mod table;
 mod time;
 mod x509;
 
+pub use bundle::{Bundle, BundleError};
 pub use chain::{ChainRejection, Revocation, VerifiedChain, validate};
 pub use crl::Crl;
 pub use error::{CertificateError, ChainError, ExtensionError, Link};
-pub use extensions::HardwareId;
+pub use extensions::{HardwareId, ParseHardwareIdError};
 pub use leaf::Leaf;
 pub use roots::{Root, RootError, RootOrigin, Roots};
 pub use table::{CertificateTable, Entry, EntryKind, TableError};

@@ -16,6 +16,7 @@ use super::error::{CertificateError, ChainError, Link};
 use super::pss;
 use super::x509::{Certificate, Role};
 use crate::product::Product;
+use crate::report::Hex;
 
 /// SHA-256 of each root's public key (SubjectPublicKeyInfo).
 const AMD_KEYS: [(Product, &str); 3] = [
@@ -112,6 +113,14 @@ impl Roots {
             self.roots.push(root);
         }
         Ok(self)
+    }
+
+    /// The same set with one root alone: that with this fingerprint.
+    #[must_use]
+    pub fn only(&self, fingerprint: Hex<32>) -> Self {
+        let mut one = self.clone();
+        one.roots.retain(|root| root.certificate.fingerprint() == fingerprint);
+        one
     }
 
     /// The roots.

@@ -10,7 +10,8 @@ use x509_cert::der::{Decode, Encode, Tag, Tagged};
 use x509_cert::name::Name;
 
 use super::der::{Signed, from_pem_or_der, is_pem};
-use super::error::CertificateError;
+use super::error::{CertificateError, ChainError, Link};
+use super::leaf::Leaf;
 use super::time::UnixTime;
 use crate::product::Product;
 use crate::report::{Hex, KeyKind};
@@ -163,6 +164,22 @@ impl Certificate {
         })
     }
 
+    /// What a VCEK or VLEK says about itself. As untrusted as the certificate.
+    ///
+    /// # Errors
+    ///
+    /// The first [`ChainError`] about the certificate's form: it is no leaf, or
+    /// not as AMD makes them.
+    pub fn leaf(&self) -> Result<Leaf, ChainError> {
+        let mut errors = Vec::new();
+        let leaf = Leaf::read(self, &mut errors);
+        match (leaf, errors.into_iter().next()) {
+            (Some(leaf), None) => Ok(leaf),
+            (_, Some(error)) => Err(error),
+            (None, None) => Err(ChainError::Key { link: Link::Leaf, expected: "a key" }),
+        }
+    }
+
     /// The subject's common name, if it has exactly one.
     #[must_use]
     pub fn common_name(&self) -> Option<&str> {
@@ -271,7 +288,7 @@ pub(super) fn trim_zeros(bytes: &[u8]) -> &[u8] {
     bytes.get(zeros..).unwrap_or_default()
 }
 
-fn sha256(bytes: &[u8]) -> Hex<32> {
+pub(super) fn sha256(bytes: &[u8]) -> Hex<32> {
     let mut out = [0; 32];
     for (to, from) in out.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
         *to = *from;
