@@ -9,7 +9,7 @@ use clap::{Args, ColorChoice as ClapColorChoice, CommandFactory, FromArgMatches,
 use clap::{Subcommand, ValueEnum};
 
 use crate::command::{
-    completions, explain, id_block, image, inspect, launch, man, measure, policy, report,
+    certs, completions, explain, id_block, image, inspect, launch, man, measure, policy, report,
 };
 use crate::exit;
 use crate::failure::Result;
@@ -121,6 +121,8 @@ enum Command {
     Policy(policy::Policy),
     #[command(subcommand)]
     Report(report::Report),
+    #[command(subcommand)]
+    Certs(certs::Certs),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -183,6 +185,7 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::IdBlock(arguments) => id_block::run(&arguments, terminal),
         Command::Policy(policy) => policy::run(policy, terminal),
         Command::Report(report) => report::run(report, terminal),
+        Command::Certs(certs) => certs::run(certs, terminal),
         Command::Completions(completions) => completions::run(&completions, terminal),
         Command::Man(man) => man::run(&man, terminal),
     }

@@ -228,7 +228,7 @@ impl Material {
             let rank = |verdict: &Verdict| (verdict.accepted(), verdict.authentic());
             let better = best.as_ref().is_none_or(|best| rank(&verdict) > rank(&best.verdict));
             if better {
-                best = Some(Judged { chain, verdict });
+                best = Some(Judged { chain, verdict, notes: Vec::new() });
             }
         }
         best.ok_or(EvidenceError::NoLeaf(match kind_of(report) {
@@ -252,6 +252,8 @@ pub struct Judged {
     pub chain: Result<VerifiedChain, ChainRejection>,
     /// The verdict.
     pub verdict: Verdict,
+    /// What could not be had for it, to be told as warnings.
+    pub notes: Vec<String>,
 }
 
 /// AMD's roots, and those that the owner names in files.

@@ -17,8 +17,13 @@ use super::obtain::list;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Imported {
-    /// Kept as this resource.
-    Kept(Resource),
+    /// Kept.
+    Kept {
+        /// As this resource.
+        resource: Resource,
+        /// What it is.
+        content: Content,
+    },
     /// A root: trust does not come from bundles, so it is not kept.
     Root(Product),
     /// Not kept.
@@ -80,7 +85,7 @@ impl Store {
     ) -> Result<Imported, StoreError> {
         let content = Content::Chain(vec![certificate.clone()]);
         match content.check(&[], roots, now) {
-            Ok(()) => self.keep(Resource::Chain { product, kind }, certificate.as_der()),
+            Ok(()) => self.keep(Resource::Chain { product, kind }, content, certificate.as_der()),
             Err(errors) => Ok(refused(certificate, list(&errors))),
         }
     }
@@ -107,7 +112,10 @@ impl Store {
             return Ok(refused(leaf, list(rejection.errors())));
         }
         match Resource::of_leaf(&read) {
-            Some(resource) => self.keep(resource, leaf.as_der()),
+            Some(resource) => {
+                let content = Content::Leaf(Box::new(leaf.clone()), Box::new(read));
+                self.keep(resource, content, leaf.as_der())
+            }
             None => Ok(refused(leaf, "it names neither chip nor provider")),
         }
     }
@@ -130,20 +138,26 @@ impl Store {
             let error = ChainError::RootUnknown { issuer: issuer.clone() };
             return Ok(vec![refused(error.to_string())]);
         };
-        if let Err(errors) = Content::Crl(Box::new(crl.clone())).check(&[], roots, now) {
+        let content = Content::Crl(Box::new(crl.clone()));
+        if let Err(errors) = content.check(&[], roots, now) {
             return Ok(vec![refused(list(&errors))]);
         }
         [KeyKind::Vcek, KeyKind::Vlek]
             .into_iter()
-            .map(|kind| self.keep(Resource::Crl { product, kind }, crl.as_der()))
+            .map(|kind| self.keep(Resource::Crl { product, kind }, content.clone(), crl.as_der()))
             .collect()
     }
 
-    fn keep(&self, resource: Resource, bytes: &[u8]) -> Result<Imported, StoreError> {
+    fn keep(
+        &self,
+        resource: Resource,
+        content: Content,
+        bytes: &[u8],
+    ) -> Result<Imported, StoreError> {
         let lock = self.cache.lock(&resource, Instant::now() + self.deadline)?;
         self.cache.write(&resource, bytes, &lock)?;
         lock.forget_failure();
-        Ok(Imported::Kept(resource))
+        Ok(Imported::Kept { resource, content })
     }
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use attestation::certificate::service::AMD_URL;
 
+pub(crate) use chain::product_of;
 pub use chain::{ChainRequest, Found, Source};
 pub use error::{FetchError, StoreError};
 pub use import::Imported;

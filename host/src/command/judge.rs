@@ -9,14 +9,18 @@ use std::path::{Path, PathBuf};
 use attestation::certificate::{CertificateTable, UnixTime};
 use attestation::measurement::{LaunchDigest, Manifest};
 use attestation::policy::{Exception, Loaded, Policy};
+use attestation::product::Product;
 use attestation::report::{Hex, Report};
-use attestation::verify::Request;
+use attestation::verify::{Request, verify};
 use clap::Args;
 
 use super::guest::{failure, vm_file};
+use super::store::StoreArguments;
+use crate::certificates::{ChainRequest, StoreError};
 use crate::evidence::{self, EvidenceError, Judged, Material};
 use crate::failure::{Failure, Remedy, Result};
 use crate::measure::{self, Guest};
+use crate::terminal::{causes, printable};
 
 /// Certificates, roots and time.
 #[derive(Debug, Args)]
@@ -25,7 +29,8 @@ pub(crate) struct TrustArguments {
     /// Certificates: DER, PEM, or the certificate table of an extended report (auxblob)
     ///
     /// In any order; those that do not belong to the report are ignored. AMD's roots and ASKs are
-    /// built in, so a VCEK alone is enough; a VLEK needs the ASVK too.
+    /// built in, so a VCEK alone is enough; a VLEK needs the ASVK too. Without this option they are
+    /// taken from the cache (`ravelin certs`), else from AMD's key service.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     certs: Vec<PathBuf>,
     /// Revocation lists of the root, DER or PEM
@@ -39,6 +44,14 @@ pub(crate) struct TrustArguments {
     /// Verify as of this time, such as 2026-01-31T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<UnixTime>,
+    /// The product, for a report of version 2, which does not name it: milan, genoa or turin
+    ///
+    /// Says which certificate to get; the verdict does not rest on it. A policy with one product
+    /// says it too.
+    #[arg(long, value_name = "NAME")]
+    product: Option<Product>,
+    #[command(flatten)]
+    store: StoreArguments,
 }
 
 impl TrustArguments {
@@ -47,15 +60,24 @@ impl TrustArguments {
         self.at.unwrap_or_else(evidence::now)
     }
 
+    /// The product that was named.
+    pub(crate) fn product(&self) -> Option<Product> {
+        self.product
+    }
+
     /// Whether certificates were named.
     pub(crate) fn names_certificates(&self) -> bool {
         !self.certs.is_empty()
     }
 
-    /// The certificates for a report: those that came with it and those in the
-    /// files. The one place where another source (a cache, AMD's key service)
-    /// is asked.
-    fn material(&self, _report: &Report, table: Option<&CertificateTable>) -> Result<Material> {
+    /// The certificates for a report: those in the files and those that came with
+    /// it. Where no files are named, a table that cannot be read is told and
+    /// left out: there is another source.
+    fn material(
+        &self,
+        table: Option<&CertificateTable>,
+        notes: &mut Vec<String>,
+    ) -> Result<Material> {
         let mut material = Material::default();
         for path in &self.certs {
             material.add_certificates(path)?;
@@ -64,16 +86,24 @@ impl TrustArguments {
             material.add_crl(path)?;
         }
         if let Some(table) = table {
-            material.add_table(table)?;
+            match material.add_table(table) {
+                Err(error) if self.certs.is_empty() => {
+                    let why = printable(&causes(&error));
+                    notes.push(format!("certificates that came with the report: {why}"));
+                }
+                added => added?,
+            }
         }
         Ok(material)
     }
 
-    /// Verifies a report. `table` came with it, from the host.
+    /// Verifies a report. `table` came with it, from the host. Without --certs,
+    /// what is not in the table is had from the cache or the key service; with
+    /// it, nothing but the files and the table is used.
     ///
     /// # Errors
-    /// If a file cannot be read or there is no leaf certificate. A report that
-    /// is refused is none.
+    /// If a file cannot be read or no leaf certificate can be had. A report
+    /// that is refused is none.
     pub(crate) fn verify(
         &self,
         report: &Report,
@@ -81,21 +111,46 @@ impl TrustArguments {
         policy: &Policy,
         request: &Request,
     ) -> Result<Judged> {
-        let material = self.material(report, table)?;
+        let mut notes = Vec::new();
+        let material = self.material(table, &mut notes)?;
         let roots = evidence::roots(&self.trust_root)
             .remedy("a root is a self-signed certificate of AMD's form, named ARK-PRODUCT")?;
-        material.verify(report, &roots, policy, request).map_err(|error| {
-            let missing = matches!(error, EvidenceError::NoLeaf(_));
-            let failure = Failure::from(error);
-            if !missing {
-                return failure;
-            }
-            failure.help(
-                "give it with --certs: it comes with an extended report (configfs-tsm's auxblob), \
-                 and AMD's key service has it under the report's chip id and reported TCB",
-            )
-        })
+        if self.names_certificates() {
+            return material.verify(report, &roots, policy, request).map_err(without_leaf);
+        }
+        let product = match policy.products.as_slice() {
+            [product] => Some(*product),
+            _ => None,
+        };
+        let found = self
+            .store
+            .open()?
+            .chain_for(&ChainRequest {
+                report,
+                certificates: &material.certificates,
+                crls: &material.crls,
+                roots: &roots,
+                product: self.product.or(product),
+                now: request.now,
+            })
+            .map_err(StoreError::failure)?;
+        notes.extend(found.no_crl.iter().chain(&found.not_replaced).map(|error| causes(error)));
+        let verdict = verify(report, found.chain.as_ref(), policy, request);
+        Ok(Judged { chain: found.chain, verdict, notes })
     }
+}
+
+/// Says where a leaf certificate is to be had.
+fn without_leaf(error: EvidenceError) -> Failure {
+    let missing = matches!(error, EvidenceError::NoLeaf(_));
+    let failure = Failure::from(error);
+    if !missing {
+        return failure;
+    }
+    failure.help(
+        "leave --certs out, and the certificate is fetched from AMD's key service; or name it \
+         too: it comes with an extended report (configfs-tsm's auxblob)",
+    )
 }
 
 /// What a report must say.

@@ -1,6 +1,7 @@
 //! One file a subcommand: its arguments, what it does with the libraries, what
 //! it prints.
 
+pub(crate) mod certs;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod guest;
@@ -13,3 +14,4 @@ pub(crate) mod man;
 pub(crate) mod measure;
 pub(crate) mod policy;
 pub(crate) mod report;
+pub(crate) mod store;

@@ -14,7 +14,6 @@ const CRL_LIMIT: usize = 1024 * 1024;
 
 /// A certificate, a pair of them, or a list that verifiers need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Resource {
     /// The key of one chip at one TCB.
     Vcek {

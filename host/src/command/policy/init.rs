@@ -49,9 +49,6 @@ pub(crate) struct Init {
     /// The VM description
     #[arg(long, value_name = "FILE")]
     vm: Option<PathBuf>,
-    /// The product, for a report of version 2 without certificates: milan, genoa or turin
-    #[arg(long, value_name = "NAME")]
-    product: Option<Product>,
     /// Write the policy to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -122,7 +119,7 @@ fn product(arguments: &Init, report: &Report, terminal: &Terminal) -> Result<Pro
         "the report was not verified: the policy accepts whatever wrote it. Give its certificate \
          with --certs",
     );
-    report.product().or(arguments.product).ok_or_else(|| {
+    report.product().or(arguments.trust.product()).ok_or_else(|| {
         Failure::new("the report does not name its product")
             .help("give its certificate with --certs, or the product with --product")
     })

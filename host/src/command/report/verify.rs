@@ -10,14 +10,15 @@ use serde::Serialize;
 
 use super::show::{FORMS, container, runtime_data_bound};
 use crate::command::judge::{Accepted, PolicyArguments, TrustArguments};
-use crate::evidence;
+use crate::evidence::{self, Judged};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, printable};
 
 const EXAMPLES: &str = "\
 Examples:
-  ravelin report verify report.bin --certs vcek.der --vm vm.toml
+  ravelin report verify report.bin --vm vm.toml
+  ravelin report verify report.bin --certs vcek.der --vm vm.toml    # without a network
   ravelin report verify outblob --certs auxblob --policy policy.toml --manifest fleet.toml
   ravelin report verify report.json --certs vcek.pem --policy vm-config.toml --allow nonzero-vmpl
   ravelin report verify report.bin --certs vlek.der asvk.der --crl ark.crl \\
@@ -74,7 +75,11 @@ pub(crate) fn run(arguments: &Verify, terminal: &Terminal) -> Result {
     for note in notes {
         terminal.note(&note);
     }
-    let (verdict, request) = judge(arguments, &unwrapped, &policy, report_data)?;
+    let (Judged { verdict, notes, .. }, request) =
+        judge(arguments, &unwrapped, &policy, report_data)?;
+    for note in notes {
+        terminal.warning(&note);
+    }
     let bound = runtime_data_bound(&unwrapped);
     if bound == Some(false) {
         terminal.warning("the report data is not the SHA-256 of the runtime data beside it");
@@ -96,10 +101,10 @@ fn judge(
     unwrapped: &Unwrapped,
     policy: &Policy,
     report_data: ReportData,
-) -> Result<(Verdict, Request)> {
+) -> Result<(Judged, Request)> {
     let request = Request::new(arguments.trust.time(), report_data);
     let judged = arguments.trust.verify(&unwrapped.report, None, policy, &request)?;
-    Ok((judged.verdict, request))
+    Ok((judged, request))
 }
 
 /// Warnings go to standard error, whatever the options say.
