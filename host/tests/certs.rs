@@ -22,7 +22,7 @@ use common::{Ran, names, ravelin};
 use kds::{Answer, Kds};
 use serde_json::json;
 use tempfile::TempDir;
-use verify_support::{Draft, LeafSpec, Spec, crl, keys};
+use verify_support::{Draft, LeafSpec, Spec, ca, crl, keys, rsa_key};
 
 const AT: &str = "2025-09-01T00:00:00Z";
 const PRODUCT: Product = Product::Milan;
@@ -378,8 +378,8 @@ fn without_a_list_the_verdict_says_so_and_the_service_is_left_in_peace() {
     assert_eq!(setting.kds.count(), 0);
     let policy = format!("measurement = [\"{}\"]\nrequire_crl = true\n", "3e".repeat(48));
     fs::write(setting.path().join("policy.toml"), policy).unwrap();
-    let ran = setting.verify(&["--at", AT, "--policy", "policy.toml"]);
-    assert_ne!(ran.code, Some(0), "{ran:?}");
+    let json = setting.verify(&["--at", AT, "--policy", "policy.toml"]).code(1).json();
+    assert!(json.to_string().contains("revocation.missing"), "{json}");
 }
 
 #[test]
@@ -461,6 +461,88 @@ fn certificates_at_hand_come_first() {
     found.chain.unwrap();
     assert!(setting.kds.requests().contains(&vcek_path()));
     assert_eq!(chain_for(&forged).source, host::certificates::Source::Cache);
+}
+
+#[test]
+fn everything_between_roots_and_keys_of_every_product() {
+    let setting = Setting::new();
+    // Each root has a key of its own.
+    for (product, key) in Product::ALL.into_iter().zip([&keys().ark, &keys().ask, &keys().other]) {
+        let name = product.ark_name();
+        let ark = Spec::new(name, name, rsa_key(key)).with(ca(true)).der(key);
+        fs::write(setting.path().join(format!("ark-{product}.der")), &ark).unwrap();
+        let span = ("20250101000000Z", Some("20260101000000Z"));
+        let list = crl(name, key, span, &[]);
+        for (word, spec) in [("vcek", Spec::ask(product)), ("vlek", Spec::asvk(product))] {
+            let chain = [pem("CERTIFICATE", &spec.der(key)), pem("CERTIFICATE", &ark)];
+            let path = |what: &str| format!("/{word}/v1/{product}/{what}");
+            setting.kds.answer(&path("cert_chain"), &[Answer::Body(chain.concat())]);
+            setting.kds.answer(&path("crl"), &[Answer::Body(list.clone())]);
+        }
+    }
+    let mut words = vec!["certs", "fetch", "--all-roots", "--json", "--at", AT];
+    for name in ["ark-Milan.der", "ark-Genoa.der", "ark-Turin.der"] {
+        words.extend(["--trust-root", name]);
+    }
+    let json = setting.run(&words).ok().json();
+    assert_eq!(json["certificates"].as_array().unwrap().len(), 12);
+    assert_eq!((setting.kds.requests().len(), setting.kept().len()), (12, 12));
+    setting.run(&words).ok();
+    assert_eq!(setting.kds.count(), 0);
+    // Nobody vouches for them but the owner.
+    setting.run(&["certs", "fetch", "--all-roots", "--at", AT]).code(3);
+}
+
+#[test]
+fn turin_is_asked_for_with_its_fmc_and_short_chip_id() {
+    let setting = Setting::new();
+    let product = Product::Turin;
+    let vcek = Spec::vcek(&LeafSpec::vcek(product)).der(&keys().ask);
+    let path = "/vcek/v1/Turin/0102030405060708?fmcSPL=01&blSPL=02&teeSPL=03&snpSPL=04&ucodeSPL=71";
+    let chain = pem("CERTIFICATE", &Spec::ask(product).der(&keys().ark));
+    let span = ("20250101000000Z", Some("20260101000000Z"));
+    let list = crl(product.ark_name(), &keys().ark, span, &[]);
+    setting
+        .kds
+        .answer(path, &[Answer::Body(vcek)])
+        .answer("/vcek/v1/Turin/cert_chain", &[Answer::Body(chain)])
+        .answer("/vcek/v1/Turin/crl", &[Answer::Body(list)]);
+    fs::write(setting.path().join("ark.der"), Spec::ark(product).der(&keys().ark)).unwrap();
+    fs::write(setting.path().join("report.bin"), Draft::new(5, product).signed().0).unwrap();
+    let ran = setting.verify(&["--at", AT]);
+    assert_eq!(ran.json()["authentic"], true, "{ran:?}");
+    assert_eq!(setting.kds.requests()[0], path);
+    let words = ["certs", "fetch", "--json", "--at", AT, "--trust-root", "ark.der"];
+    let which =
+        ["--product", "turin", "--chip-id", "0102030405060708", "--tcb", "0102030400000047"];
+    let json = setting.run(&[&words[..], &which].concat()).ok().json();
+    assert_eq!(json["certificates"][0]["fetched"], false);
+    assert_eq!(setting.kds.count(), 0);
+}
+
+#[test]
+fn real_reports_verify_offline_from_imported_certificates() {
+    let Some(folder) = verify_support::vectors::folder() else { return };
+    let setting = Setting::new();
+    let write = |name: &str, bytes: &[u8]| fs::write(setting.path().join(name), bytes).unwrap();
+    let mut done = 0;
+    for one in verify_support::vectors::real(&folder) {
+        if !(one.name.starts_with("milan_v3") || one.name.starts_with("genoa_v3")) {
+            continue;
+        }
+        write("leaf.der", &one.leaf);
+        write("real.bin", &one.report);
+        let product = one.name.split('_').next().unwrap();
+        let asvk = folder.join(format!("amd_ca/sev_vlek_{product}.der"));
+        let words = ["certs", "import", "leaf.der", asvk.to_str().unwrap(), "--at", AT];
+        setting.run(&words).ok();
+        let words = ["report", "verify", "--json", "real.bin", "--offline", "--at", AT];
+        let ran = setting.run(&[&words[..], &["--allow", "any-measurement"]].concat());
+        assert_eq!(ran.json()["authentic"], true, "{}: {ran:?}", one.name);
+        done += 1;
+    }
+    assert!(done >= 5, "{done} reports");
+    assert_eq!(setting.kds.count(), 0);
 }
 
 #[test]
