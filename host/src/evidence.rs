@@ -11,8 +11,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use attestation::certificate::{
-    Certificate, CertificateError, CertificateTable, ChainRejection, Crl, Entry, EntryKind, Role,
-    RootError, Roots, TableError, UnixTime, VerifiedChain, validate,
+    Bundle, BundleError, Certificate, CertificateError, CertificateTable, ChainRejection, Crl,
+    Role, RootError, Roots, TableError, UnixTime, VerifiedChain, validate,
 };
 use attestation::policy::Policy;
 use attestation::report::{KeyKind, Report, ReportError, SigningKey, Unwrapped};
@@ -66,13 +66,13 @@ pub enum EvidenceError {
         /// Why.
         source: CertificateError,
     },
-    /// No certificate table.
+    /// No certificates.
     #[error("{}: no certificates (DER, PEM or a certificate table)", .path.display())]
-    Table {
+    Bundle {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: TableError,
+        source: BundleError,
     },
     /// No revocation list.
     #[error("{}: no revocation list", .path.display())]
@@ -148,16 +148,10 @@ impl Material {
     /// # Errors
     /// If it has none of them.
     pub fn add_certificates(&mut self, path: &Path) -> Result<(), EvidenceError> {
-        let bytes = bytes(path)?;
-        let is_pem = bytes.windows(10).any(|window| window == b"-----BEGIN");
-        if is_pem || bytes.first() == Some(&0x30) {
-            let found = Certificate::load_bundle(&bytes)
-                .map_err(|source| EvidenceError::Certificate { path: path.to_owned(), source })?;
-            self.certificates.extend(found);
-            return Ok(());
-        }
-        let table = |source| EvidenceError::Table { path: path.to_owned(), source };
-        self.add_table(&CertificateTable::parse(&bytes).map_err(table)?).map_err(table)
+        let bundle = Bundle::read(&bytes(path)?)
+            .map_err(|source| EvidenceError::Bundle { path: path.to_owned(), source })?;
+        self.add(bundle);
+        Ok(())
     }
 
     /// Adds what a certificate table has. Entries of other kinds are ignored.
@@ -165,14 +159,15 @@ impl Material {
     /// # Errors
     /// If an entry of a known kind does not parse.
     pub fn add_table(&mut self, table: &CertificateTable) -> Result<(), TableError> {
-        for Entry { kind, .. } in table.entries() {
-            if *kind == EntryKind::Crl {
-                self.crls.extend(table.crl()?);
-            } else if !matches!(kind, EntryKind::Other(_)) {
-                self.certificates.extend(table.certificate(*kind)?);
-            }
-        }
+        let mut bundle = Bundle::default();
+        bundle.add_table(table)?;
+        self.add(bundle);
         Ok(())
+    }
+
+    fn add(&mut self, bundle: Bundle) {
+        self.certificates.extend(bundle.certificates);
+        self.crls.extend(bundle.crls);
     }
 
     /// Adds a revocation list, DER or PEM.

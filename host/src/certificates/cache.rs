@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use attestation::certificate::service::Resource;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
@@ -36,6 +36,7 @@ pub(super) struct Cache {
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
+    waited: bool,
 }
 
 impl Lock {
@@ -44,6 +45,13 @@ impl Lock {
     pub(super) fn note_failure(&self) {
         let _ = self.file.set_len(0);
         let _ = (&self.file).write_all(b"failed\n");
+    }
+
+    /// Whether somebody else held the lock, and could not have the entry.
+    pub(super) fn failed_elsewhere(&self, since: SystemTime) -> bool {
+        let noted = self.file.metadata().ok().filter(|file| file.len() > 0);
+        let noted = noted.and_then(|file| file.modified().ok());
+        self.waited && noted.is_some_and(|noted| noted >= since)
     }
 
     /// Forgets that.
@@ -125,15 +133,17 @@ impl Cache {
         let mode = Mode::RUSR | Mode::WUSR;
         let file = rustix::fs::openat(&self.directory, name, flags, mode).map_err(failed)?;
         let begun = Instant::now();
+        let mut waited = false;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock { file: File::from(file) }),
+                Ok(()) => return Ok(Lock { file: File::from(file), waited }),
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {}
                 Err(error) => return Err(failed(error)),
             }
             if Instant::now() >= deadline {
                 return Err(StoreError::Locked { path, waited: begun.elapsed() });
             }
+            waited = true;
             std::thread::sleep(POLL);
         }
     }
@@ -191,5 +201,44 @@ impl Cache {
         }
         names.sort();
         Ok(names.iter().filter_map(|name| Resource::from_file_name(name)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attestation::product::Product;
+    use attestation::report::KeyKind;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_has_one_writer_and_its_failures_are_remembered() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(directory.path().join("a/b")).unwrap();
+        let kind = KeyKind::Vcek;
+        let resource = Resource::Crl { product: Product::Milan, kind };
+        let other = Resource::Crl { product: Product::Genoa, kind };
+        let now = Instant::now();
+        let mut lock = cache.lock(&resource, now).unwrap();
+        assert!(matches!(cache.lock(&resource, now), Err(StoreError::Locked { .. })));
+        drop(cache.lock(&other, now).unwrap());
+
+        let long_ago = SystemTime::UNIX_EPOCH;
+        assert!(!cache.failed_lately(&resource));
+        lock.note_failure();
+        assert!(cache.failed_lately(&resource) && !cache.failed_lately(&other));
+        assert!(!lock.failed_elsewhere(long_ago), "who did not wait tries it");
+        lock.waited = true;
+        assert!(lock.failed_elsewhere(long_ago));
+        let later = SystemTime::now() + Duration::from_secs(60);
+        assert!(!lock.failed_elsewhere(later), "an old failure is none of this one's");
+        lock.forget_failure();
+        assert!(!cache.failed_lately(&resource) && !lock.failed_elsewhere(long_ago));
+
+        cache.write(&resource, b"one", &lock).unwrap();
+        cache.write(&resource, b"two", &lock).unwrap();
+        assert_eq!(cache.read(&resource).unwrap().as_deref(), Some(b"two".as_slice()));
+        assert_eq!(cache.resources().unwrap(), [resource]);
+        assert_eq!(cache.read(&other).unwrap(), None);
     }
 }

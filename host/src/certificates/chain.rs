@@ -2,7 +2,7 @@
 
 use attestation::certificate::service::{AMD_URL, Content, Resource};
 use attestation::certificate::{
-    Certificate, ChainError, ChainRejection, Crl, Link, Revocation, Role, RootOrigin, Roots,
+    Certificate, ChainError, ChainRejection, Crl, Leaf, Link, Revocation, Role, RootOrigin, Roots,
     UnixTime, VerifiedChain, validate,
 };
 use attestation::policy::Policy;
@@ -182,8 +182,17 @@ impl Store {
         let ChainRequest { roots, crls, now, .. } = *request;
         let mut chain = validate(leaf, &above, roots, crls, now);
         let missing = chain.as_ref().err().filter(|bad| needs_intermediate(bad.errors()));
-        if let Some((product, kind)) =
-            missing.and_then(ChainRejection::leaf).map(|leaf| (leaf.product(), leaf.kind()))
+        // Only for a leaf that can be the report's: a table from the host must
+        // not send us to the key service for anything else.
+        let report = request.report;
+        let fits = |leaf: &&Leaf| {
+            leaf.tcb() == report.reported_tcb()
+                && report.product().is_none_or(|product| product == leaf.product())
+        };
+        if let Some((product, kind)) = missing
+            .and_then(ChainRejection::leaf)
+            .filter(fits)
+            .map(|leaf| (leaf.product(), leaf.kind()))
         {
             // If there is none, the rejection says what is missing.
             let resource = Resource::Chain { product, kind };

@@ -127,6 +127,14 @@ pub enum StoreError {
         /// The resource.
         what: String,
     },
+    /// Another process or thread tried to have it, and could not.
+    #[error("{what} could not be fetched from {url} by another `ravelin` just now")]
+    FailedElsewhere {
+        /// The resource.
+        what: String,
+        /// The URL asked.
+        url: String,
+    },
     /// The report does not say enough to ask for its key.
     #[error(transparent)]
     NoResource(#[from] NoResource),
@@ -247,6 +255,7 @@ impl StoreError {
                 "Milan, Genoa (Bergamo, Siena) and Turin are known; give --certs for others".into()
             }
             Self::NoResource(_) => "give the certificates with --certs".into(),
+            Self::FailedElsewhere { .. } => "that one says why; wait a minute and try again".into(),
             Self::FailedLately { .. } => "`ravelin certs fetch` tries it at once".into(),
         }
     }

@@ -1,6 +1,6 @@
 //! One resource, verified: from the cache, else from the key service.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use attestation::certificate::service::{Content, Resource};
 use attestation::certificate::{Certificate, ChainError, Link, Roots, UnixTime};
@@ -52,11 +52,15 @@ impl Store {
         if self.offline {
             return stale(StoreError::Offline { what: what(), url });
         }
-        let deadline = Instant::now() + self.deadline;
+        let (begun, deadline) = (SystemTime::now(), Instant::now() + self.deadline);
         let lock = self.cache.lock(resource, deadline)?;
         // Somebody else may have fetched it while this waited for the lock.
         if let Some(good) = self.cached(resource, roots, now)?.filter(is_final) {
             return Ok(good);
+        }
+        // Many that wait would else ask a busy service one after the other.
+        if lock.failed_elsewhere(begun) {
+            return Err(StoreError::FailedElsewhere { what: what(), url });
         }
         let bytes = self.client.get(&path, resource.limit(), deadline).map_err(|source| {
             lock.note_failure();

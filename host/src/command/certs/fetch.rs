@@ -80,6 +80,12 @@ struct Item {
 
 pub(crate) fn run(arguments: &Fetch, terminal: &Terminal) -> Result {
     let wanted = wanted(arguments)?;
+    if matches!(wanted.as_slice(), [Resource::Chain { kind: KeyKind::Vlek, .. }, _]) {
+        terminal.note(
+            "a VLEK signed the report; AMD gives that certificate to the cloud provider only. Take \
+             it from an extended report and `ravelin certs import` it",
+        );
+    }
     let roots = evidence::roots(&arguments.trust_root)
         .remedy("a root is a self-signed certificate of AMD's form, named ARK-PRODUCT")?;
     let store = arguments.store.open()?;
