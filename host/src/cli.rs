@@ -9,7 +9,8 @@ use clap::{Args, ColorChoice as ClapColorChoice, CommandFactory, FromArgMatches,
 use clap::{Subcommand, ValueEnum};
 
 use crate::command::{
-    certs, completions, explain, id_block, image, inspect, launch, man, measure, policy, report,
+    attest, certs, completions, explain, id_block, image, inspect, launch, man, measure, policy,
+    report,
 };
 use crate::exit;
 use crate::failure::Result;
@@ -113,6 +114,7 @@ enum Command {
     Image(image::Image),
     Inspect(inspect::Inspect),
     Launch(launch::Launch),
+    Attest(Box<attest::Attest>),
     Measure(Box<measure::Measure>),
     Explain(Box<explain::Explain>),
     #[command(name = "id-block")]
@@ -180,6 +182,7 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::Image(image) => image::run(image, terminal),
         Command::Inspect(inspect) => inspect::run(&inspect, terminal),
         Command::Launch(launch) => launch::run(&launch, terminal),
+        Command::Attest(arguments) => attest::run(&arguments, terminal),
         Command::Measure(measure) => measure::run(&measure, terminal),
         Command::Explain(explain) => explain::run(&explain, terminal),
         Command::IdBlock(arguments) => id_block::run(&arguments, terminal),

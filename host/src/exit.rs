@@ -15,6 +15,8 @@ pub enum Exit {
     Usage = 2,
     /// An input cannot be used, or this machine lacks something.
     Environment = 3,
+    /// A VM did not answer, or with something that is no evidence.
+    NoAnswer = 4,
     /// `launch --timeout` ran out.
     TimedOut = 124,
     /// Stopped by SIGINT (Ctrl-C): 128 + 2, as shells say it.
@@ -30,6 +32,7 @@ Exit codes:
   1    a check failed (a report was refused, `image verify` found damage, …)
   2    the command line is wrong; nothing was done
   3    an input cannot be used, or this machine lacks something
+  4    a VM did not answer, or with something that is no evidence
   124  `launch --timeout` ran out
   130  interrupted by Ctrl-C (SIGINT)
   143  stopped by SIGTERM";
@@ -57,6 +60,7 @@ mod tests {
             Exit::CheckFailed,
             Exit::Usage,
             Exit::Environment,
+            Exit::NoAnswer,
             Exit::TimedOut,
             Exit::Interrupted,
             Exit::Terminated,

@@ -27,6 +27,16 @@ impl Failure {
         Self { exit: Exit::Usage, ..Self::new(error) }
     }
 
+    /// A VM that gave no evidence is the reason ([`Exit::NoAnswer`]).
+    pub(crate) fn no_answer(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::NoAnswer, ..Self::new(error) }
+    }
+
+    /// A check that failed is the reason ([`Exit::CheckFailed`]).
+    pub(crate) fn refused(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::CheckFailed, ..Self::new(error) }
+    }
+
     /// Adds what the user can do about it.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {

@@ -6,6 +6,7 @@
 //! and nothing that it reads can make it do more than fail with a message: the
 //! files may come from anywhere.
 
+pub mod attest;
 mod bzimage;
 pub mod certificates;
 pub mod cli;

@@ -22,6 +22,7 @@ use attestation::measurement::{
 };
 use attestation::policy::SnpguardConfig;
 
+use crate::attest::digests::Digests;
 use crate::vm::{VmError, VmFile};
 
 /// The vCPU type of every VM that SNPGuard starts and measures.
@@ -112,6 +113,9 @@ pub struct Overrides {
     pub cpu: Option<CpuType>,
     /// Other guest features.
     pub features: Option<GuestFeatures>,
+    /// Where digests of kernel and initramfs are remembered; nowhere: the files
+    /// are read every time.
+    pub digests: Option<Digests>,
 }
 
 /// A VM with its files hashed: everything that the launch digest depends on.
@@ -177,8 +181,13 @@ impl Guest {
                 cmdline: file.cmdline()?.as_str().as_bytes().to_vec(),
             })
         };
-        let (firmware, boot, hashes) =
-            hash(file.path(), &firmware, overrides.firmware_hash, files)?;
+        let (firmware, boot, hashes) = hash(
+            file.path(),
+            &firmware,
+            overrides.firmware_hash,
+            files,
+            overrides.digests.as_ref(),
+        )?;
         let features = overrides.features.unwrap_or(described.sev.guest_features);
         Ok(Self { firmware, boot, hashes, vmm: overrides.vmm, vcpus, cpu, features })
     }
@@ -201,7 +210,7 @@ impl Guest {
             cmdline: config.kernel_cmdline.as_bytes().to_vec(),
         };
         let firmware = directory.join(&config.ovmf_file);
-        let (firmware, boot, hashes) = hash(path, &firmware, None, Some(files))?;
+        let (firmware, boot, hashes) = hash(path, &firmware, None, Some(files), None)?;
         let features = GuestFeatures::new(config.guest_features);
         Ok(Self { firmware, boot, hashes, vmm: VmmKind::Qemu, vcpus, cpu, features })
     }
@@ -282,11 +291,21 @@ pub fn firmware(path: &Path) -> Result<Named<Firmware>, GuestError> {
 /// # Errors
 /// If it cannot be read.
 pub fn file(what: &'static str, path: &Path) -> Result<Named<Sha256Digest>, GuestError> {
-    let digest = Sha256Digest::of_reader(open(what, path)?).map_err(|source| GuestError::Open {
-        what,
-        path: path.to_owned(),
-        source,
-    })?;
+    file_digest(what, path, None)
+}
+
+fn file_digest(
+    what: &'static str,
+    path: &Path,
+    digests: Option<&Digests>,
+) -> Result<Named<Sha256Digest>, GuestError> {
+    let file = open(what, path)?;
+    let digest = match digests {
+        Some(digests) => digests.of(path, file, |file| Sha256Digest::of_reader(file)),
+        None => Sha256Digest::of_reader(file),
+    };
+    let digest =
+        digest.map_err(|source| GuestError::Open { what, path: path.to_owned(), source })?;
     Ok(Named::new(path.display().to_string(), digest))
 }
 
@@ -299,6 +318,7 @@ fn hash(
     firmware: &Path,
     pages: Option<LaunchDigest>,
     files: Option<Files>,
+    digests: Option<&Digests>,
 ) -> Result<Hashed, GuestError> {
     let given = pages.map(|pages| with_digest(firmware, pages)).transpose()?;
     let Some(Files { kernel, initrd, cmdline }) = files else {
@@ -309,10 +329,15 @@ fn hash(
         return Ok((read, None, None));
     };
     let read = |path: &Path, what, source| GuestError::Read { what, path: path.to_owned(), source };
-    let (read, hashes) = if let Some(given) = given {
+    let (read, hashes) = if given.is_some() || digests.is_some() {
+        let given = match given {
+            Some(given) => given,
+            None => self::firmware(firmware)?.value,
+        };
         let line = Sha256Digest::of_command_line(&cmdline)
             .map_err(|source| read(described, "command line", source.into()))?;
-        let (kernel, initrd) = (file("kernel", &kernel)?.value, file("initrd", &initrd)?.value);
+        let kernel = file_digest("kernel", &kernel, digests)?.value;
+        let initrd = file_digest("initrd", &initrd, digests)?.value;
         (given, Some(KernelHashes { kernel, initrd, cmdline: line }))
     } else {
         let image = open("firmware", firmware)?;

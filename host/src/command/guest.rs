@@ -145,6 +145,7 @@ impl GuestArguments {
             vcpus,
             cpu: cpu.copied(),
             features: features.copied(),
+            digests: None,
         };
         Guest::of(&file, &overrides).map_err(failure)
     }

@@ -4,6 +4,7 @@
 //! where both a policy and `--vm` name measurements, it must have one that is in
 //! both. Nothing that was named can come out as "no rule".
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use attestation::certificate::{CertificateTable, UnixTime};
@@ -16,11 +17,13 @@ use clap::Args;
 
 use super::guest::{failure, vm_file};
 use super::store::StoreArguments;
+use crate::attest::digests::Digests;
 use crate::certificates::{ChainRequest, StoreError};
 use crate::evidence::{self, EvidenceError, Judged, Material};
 use crate::failure::{Failure, Remedy, Result};
-use crate::measure::{self, Guest};
+use crate::measure::{Guest, Overrides};
 use crate::terminal::{causes, printable};
+use crate::vm::VmFile;
 
 /// Certificates, roots and time.
 #[derive(Debug, Args)]
@@ -68,6 +71,46 @@ impl TrustArguments {
     /// Whether certificates were named.
     pub(crate) fn names_certificates(&self) -> bool {
         !self.certs.is_empty()
+    }
+
+    /// What the verdict depends on besides the report: all files that are named,
+    /// and the time if it is.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn inputs(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let mut inputs = Vec::new();
+        for (name, paths) in [
+            ("certificate", &self.certs),
+            ("revocation list", &self.crl),
+            ("root", &self.trust_root),
+        ] {
+            for path in paths {
+                inputs.push((name, evidence::bytes(path)?));
+            }
+        }
+        inputs.extend(self.at.map(|time| ("time", time.to_string().into_bytes())));
+        Ok(inputs)
+    }
+
+    /// The options as they are repeated in another command line, with absolute
+    /// paths.
+    ///
+    /// # Errors
+    /// If there is no current directory.
+    pub(crate) fn words(&self) -> Result<Vec<OsString>> {
+        let mut words = Vec::new();
+        for (option, paths) in
+            [("--certs", &self.certs), ("--crl", &self.crl), ("--trust-root", &self.trust_root)]
+        {
+            for path in paths {
+                words.extend([option.into(), std::path::absolute(path)?.into_os_string()]);
+            }
+        }
+        if let Some(time) = self.at {
+            words.extend(["--at".into(), time.to_string().into()]);
+        }
+        Ok(words)
     }
 
     /// The certificates for a report: those in the files and those that came with
@@ -192,10 +235,72 @@ impl PolicyArguments {
     /// # Errors
     /// If a file cannot be used, or two of the sources exclude each other.
     pub(crate) fn policy(&self, trust: &TrustArguments) -> Result<Accepted> {
+        let mut sources = Vec::new();
+        if let Some(path) = &self.vm {
+            sources.push(of_vm(&vm_file(path)?, None)?);
+        }
+        sources.extend(self.named_measurements()?);
+        self.combine(trust, self.policy.as_deref(), sources, || Ok(None))
+    }
+
+    /// Puts the policy together for the VM of a description: `[attest]` of it
+    /// names the policy where no option does, and its launch digest is computed
+    /// where neither that policy nor an option names another.
+    ///
+    /// # Errors
+    /// As [`PolicyArguments::policy`].
+    pub(crate) fn policy_of(
+        &self,
+        trust: &TrustArguments,
+        file: Option<&VmFile>,
+        digests: Option<&Digests>,
+    ) -> Result<Accepted> {
+        let of_file = file.and_then(|file| Some(file.resolve(file.vm().attest.policy.as_ref()?)));
+        let path = self.policy.as_ref().or(of_file.as_ref());
+        let computed = || file.map(|file| of_vm(file, digests)).transpose();
+        self.combine(trust, path.map(PathBuf::as_path), self.named_measurements()?, computed)
+    }
+
+    /// `--vm`.
+    pub(crate) fn vm(&self) -> Option<&Path> {
+        self.vm.as_deref()
+    }
+
+    /// Whether an option says what is accepted.
+    pub(crate) fn names_something(&self) -> bool {
+        self.policy.is_some() || self.manifest.is_some() || !self.measurement.is_empty()
+    }
+
+    /// The options but `--vm` as they are repeated in another command line.
+    ///
+    /// # Errors
+    /// If there is no current directory.
+    pub(crate) fn words(&self) -> Result<Vec<OsString>> {
+        let mut words: Vec<OsString> = Vec::new();
+        for (option, path) in [("--policy", &self.policy), ("--manifest", &self.manifest)] {
+            if let Some(path) = path {
+                words.extend([option.into(), std::path::absolute(path)?.into_os_string()]);
+            }
+        }
+        for digest in &self.measurement {
+            words.extend(["--measurement".into(), digest.to_string().into()]);
+        }
+        for exception in &self.allow {
+            words.extend(["--allow".into(), exception.to_string().into()]);
+        }
+        Ok(words)
+    }
+
+    fn combine(
+        &self,
+        trust: &TrustArguments,
+        path: Option<&Path>,
+        mut sources: Vec<Source>,
+        computed: impl FnOnce() -> Result<Option<Source>>,
+    ) -> Result<Accepted> {
         let mut notes = Vec::new();
-        let mut sources = self.measurements()?;
         let mut policy = Policy::default();
-        if let Some(path) = &self.policy {
+        if let Some(path) = path {
             let loaded = load(path)?;
             if let Loaded::Snpguard(config) = loaded {
                 policy = config.to_policy();
@@ -214,6 +319,11 @@ impl PolicyArguments {
                 policy = *read;
             }
         }
+        self.allow.iter().for_each(|exception| policy.allow.insert(*exception));
+        let any = policy.allow.contains(Exception::AnyMeasurement);
+        if sources.is_empty() && policy.measurements.is_empty() && !any {
+            sources.extend(computed()?);
+        }
         for (name, digests) in sources {
             let digests: Vec<Hex<48>> =
                 digests.iter().map(|digest| Hex(*digest.as_bytes())).collect();
@@ -230,20 +340,15 @@ impl PolicyArguments {
                 .help("`ravelin measure` prints the VM's; renew the policy or leave one out"));
             }
         }
-        self.allow.iter().for_each(|exception| policy.allow.insert(*exception));
         if !trust.trust_root.is_empty() {
             policy.allow.insert(Exception::SimulatorRoot);
         }
         Ok(Accepted { policy, notes })
     }
 
-    /// Each source of accepted launch digests, by name.
-    fn measurements(&self) -> Result<Vec<(String, Vec<LaunchDigest>)>> {
+    /// Each source of accepted launch digests but a VM, by name.
+    fn named_measurements(&self) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
-        if let Some(path) = &self.vm {
-            let digest = measure::vm(&vm_file(path)?).map_err(failure)?;
-            sources.push((path.display().to_string(), vec![digest]));
-        }
         if let Some(path) = &self.manifest {
             let digests = manifest(path)?.measurements().iter().map(|one| one.digest).collect();
             sources.push((path.display().to_string(), digests));
@@ -253,6 +358,15 @@ impl PolicyArguments {
         }
         Ok(sources)
     }
+}
+
+/// Accepted launch digests, and what names them.
+type Source = (String, Vec<LaunchDigest>);
+
+fn of_vm(file: &VmFile, digests: Option<&Digests>) -> Result<Source> {
+    let overrides = Overrides { digests: digests.cloned(), ..Overrides::default() };
+    let digest = Guest::of(file, &overrides).and_then(|guest| guest.digest()).map_err(failure)?;
+    Ok((file.path().display().to_string(), vec![digest]))
 }
 
 /// Reads a policy, or SNPGuard's file.

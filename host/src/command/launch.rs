@@ -14,6 +14,7 @@ use protocol::units::decimal;
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
 
+use crate::attest::address::GUEST_PORT;
 use crate::command::inspect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
@@ -50,6 +51,7 @@ The VM description (vm.toml):
   read_only = true                # the default
   [network]                       # without this table the VM has no network
   ssh_port = 2222                 # 127.0.0.1:2222 leads to the guest's port 22
+  attest_port = 4777              # and this one to its responder, for `ravelin attest`
   forward = [{ host_port = 8080, guest_port = 80 }]
                                   # also: protocol = \"udp\", host_address = \"0.0.0.0\"
   [sev]
@@ -62,6 +64,9 @@ The VM description (vm.toml):
   author_key = true               # default: whether id_auth has an author key's signature
   [simulation]
   kernel_modules = \"DIR\"          # lib/modules/VERSION, for the simulated secure processor
+  [attest]                        # for `ravelin attest` and ssh
+  policy = \"policy.toml\"          # what is accepted besides this VM's launch digest
+  address = \"vm.example:4777\"     # where its responder is, if not at attest_port
 Paths start at the directory of the file. Unknown keys are errors.
 
 JSON (\"kind\": \"launch\", with --print only): \"protection\" (\"sev-snp\" or \"none\"), \"program\",
@@ -151,11 +156,13 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
          description; `ravelin launch --help` shows its keys; --vm names another one",
     )?;
     let protection = protection(arguments, &file, terminal)?;
+    let configuration = configuration(&file);
     let mut request = Request {
         program: &arguments.qemu,
         protection,
         simulator: None,
         console_log: arguments.console_log.as_deref(),
+        responder_port: responder_port(&file, configuration.as_ref(), terminal),
         extra: &arguments.extra,
     };
     if arguments.print {
@@ -167,7 +174,6 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
     if let (Protection::SevSnp { .. }, Some(block)) = (protection, &file.vm().sev.id_block) {
         check_id_block(&file, block.launch_digest)?;
     }
-    let configuration = configuration(&file);
     if let Some(Err(refusal)) = &configuration {
         terminal.warning(&format!("PID 1 will refuse to boot: {refusal}"));
     }
@@ -322,6 +328,26 @@ fn simulator(
     Ok(Some(simulator))
 }
 
+/// The guest's port to which `attest_port` leads: that of its measured
+/// configuration.
+fn responder_port(
+    file: &VmFile,
+    configuration: Option<&std::result::Result<Config, String>>,
+    terminal: &Terminal,
+) -> u16 {
+    let Some(Ok(config)) = configuration else { return GUEST_PORT };
+    if let Some(port) = config.attest.as_ref().and_then(|attest| attest.responder_port) {
+        return port.get();
+    }
+    if file.vm().network.as_ref().is_some_and(|network| network.attest_port.is_some()) {
+        terminal.warning(
+            "`attest_port` leads nowhere: the VM's measured configuration has no responder \
+             (attest.mode = \"responder\" starts it)",
+        );
+    }
+    GUEST_PORT
+}
+
 fn print(command: &Command, protection: Protection, terminal: &Terminal) -> Result {
     if terminal.json() {
         let printed = Printed {
@@ -363,7 +389,7 @@ fn quote(word: &OsString) -> Result<Vec<u8>> {
 }
 
 /// A time such as `90s`, `5m` or `1h`, of at least a second.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> std::result::Result<Duration, String> {
     let wrong = || "write a whole number with its unit, such as 90s, 5m or 1h".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds: u32 = match unit {

@@ -1,6 +1,7 @@
 //! One file a subcommand: its arguments, what it does with the libraries, what
 //! it prints.
 
+pub(crate) mod attest;
 pub(crate) mod certs;
 pub(crate) mod completions;
 pub(crate) mod explain;

@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub simulator: Option<&'a Simulator>,
     /// A file that gets a copy of the serial console.
     pub console_log: Option<&'a Path>,
+    /// The port of the guest's responder, to which `attest_port` leads.
+    pub responder_port: u16,
     /// Arguments that the user adds, after all others.
     pub extra: &'a [OsString],
 }
@@ -139,7 +141,7 @@ impl Command {
             );
         }
         if let Some(network) = &vm.network {
-            line.option("-netdev", user_network(network)).option(
+            line.option("-netdev", user_network(network, request.responder_port)).option(
                 "-device",
                 Options::new("virtio-net-pci")
                     .set("netdev", "net0")
@@ -216,10 +218,13 @@ fn emulated(model: &str) -> String {
     }
 }
 
-fn user_network(network: &Network) -> Options {
+fn user_network(network: &Network, responder: u16) -> Options {
     let mut options = Options::new("user").set("id", "net0");
     if let Some(port) = network.ssh_port {
         options = options.set("hostfwd", format!("tcp:127.0.0.1:{port}-:22"));
+    }
+    if let Some(port) = network.attest_port {
+        options = options.set("hostfwd", format!("tcp:127.0.0.1:{port}-:{responder}"));
     }
     for forward in &network.forward {
         let (protocol, address) = (forward.protocol.name(), forward.host_address);

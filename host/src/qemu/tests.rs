@@ -26,6 +26,7 @@ read_only = false
 
 [network]
 ssh_port = 2222
+attest_port = 4700
 forward = [{ host_port = 8080, guest_port = 80 }, { protocol = "udp", host_address = "0.0.0.0", host_port = 53, guest_port = 53 }]
 "#;
 
@@ -37,6 +38,7 @@ fn arguments(text: &str, protection: Protection) -> Vec<String> {
         protection,
         simulator: None,
         console_log: None,
+        responder_port: 4777,
         extra: &extra,
     };
     let command = Command::new(&file, &request).unwrap();
@@ -59,8 +61,8 @@ const DEVICES: [&str; 22] = [
     "-device",
     "virtio-blk-pci,drive=disk1,serial=data,disable-legacy=on,iommu_platform=true",
     "-netdev",
-    "user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:8080-:80,\
-     hostfwd=udp:0.0.0.0:53-:53",
+    "user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:4700-:4777,\
+     hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53",
     "-device",
     "virtio-net-pci,netdev=net0,disable-legacy=on,iommu_platform=true,romfile=",
     "-chardev",
@@ -133,6 +135,7 @@ fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
             protection,
             simulator: None,
             console_log: None,
+            responder_port: 4777,
             extra: &[],
         };
         Command::new(&file, &request).map(|_| ()).map_err(|error| error.to_string())

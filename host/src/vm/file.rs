@@ -190,6 +190,9 @@ fn contradiction(vm: &Vm) -> Option<(Vec<Step>, String)> {
             return Some((at("serial"), message));
         }
     }
+    if let Some(message) = vm.attest.policy.as_deref().and_then(bad_path) {
+        return Some((vec![Step::Key("attest"), Step::Key("policy")], message));
+    }
     if let Some((key, message)) = vm.sev.contradiction() {
         return Some((vec![Step::Key("sev"), Step::Key(key)], message));
     }
@@ -199,6 +202,14 @@ fn contradiction(vm: &Vm) -> Option<(Vec<Step>, String)> {
         .iter()
         .map(|port| (Protocol::Tcp, Ipv4Addr::LOCALHOST, port.get()))
         .collect();
+    if let Some(port) = network.attest_port {
+        let new = (Protocol::Tcp, Ipv4Addr::LOCALHOST, port.get());
+        if taken.contains(&new) {
+            let message = format!("attest_port {port} is the ssh_port too");
+            return Some((vec![Step::Key("network"), Step::Key("attest_port")], message));
+        }
+        taken.push(new);
+    }
     for (index, forward) in network.forward.iter().enumerate() {
         let new = (forward.protocol, forward.host_address, forward.host_port.get());
         if taken.contains(&new) {
@@ -248,6 +259,7 @@ read_only = false
 
 [network]
 ssh_port = 2222
+attest_port = 4777
 
 [[network.forward]]
 host_port = 8080
@@ -256,6 +268,10 @@ guest_port = 80
 [sev]
 policy = 0x30000
 cbitpos = 51
+
+[attest]
+address = "vm:4777"
+policy = "policy.toml"
 "#;
 
     fn parse(text: &str) -> Result<VmFile, VmError> {
@@ -307,10 +323,15 @@ cbitpos = 51
             ),
             ("= \"data.img\"", "= \"\"", "/vms/vm.toml:16:8: the file name is empty"),
             ("_only = false", "_only = false\nx = 1", "/vms/vm.toml:19:1: unknown field `x`"),
-            ("host_port = 8080", "host_port = 0", "/vms/vm.toml:24:13: invalid value"),
-            ("host_port = 8080", "host_port = 2222", "/vms/vm.toml:23:1: tcp 127.0.0.1:2222 is"),
-            ("0x30000", "0x10000", "/vms/vm.toml:28:10: policy 0x10000 is refused"),
-            ("= 51", "= 5", "/vms/vm.toml:29:11: cbitpos is from 32 to 63, not 5"),
+            ("t_port = 4777", "t_port = 2222", "/vms/vm.toml:22:15: attest_port 2222 is the ssh"),
+            ("host_port = 8080", "host_port = 0", "/vms/vm.toml:25:13: invalid value"),
+            ("host_port = 8080", "host_port = 2222", "/vms/vm.toml:24:1: tcp 127.0.0.1:2222 is"),
+            ("host_port = 8080", "host_port = 4777", "/vms/vm.toml:24:1: tcp 127.0.0.1:4777 is"),
+            ("0x30000", "0x10000", "/vms/vm.toml:29:10: policy 0x10000 is refused"),
+            ("= 51", "= 5", "/vms/vm.toml:30:11: cbitpos is from 32 to 63, not 5"),
+            ("\"vm:4777\"", "\"vm\"", "/vms/vm.toml:33:11: \"vm\" is no address"),
+            ("\"policy.toml\"", "\"\"", "/vms/vm.toml:34:10: the file name is empty"),
+            ("policy = \"p", "trust_root = \"p", "/vms/vm.toml:34:1: unknown field `trust_root`"),
             ("format = 1", "format = 2", "/vms/vm.toml: format 2 is unknown to this ravelin"),
             ("format = 1", "format = \"1\"", "/vms/vm.toml:2:10: invalid type: string"),
             ("format = 1", "", "/vms/vm.toml: no `format`"),

@@ -8,6 +8,7 @@
 //! strictly all the same: an unknown key, a doubled serial or a command line
 //! that the kernel would cut is an error that names the line.
 
+mod attest;
 mod cmdline;
 mod edit;
 mod error;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use attest::Attest;
 pub use cmdline::{BASE, Cmdline, CmdlineError, IMAGE_KEYS};
 pub use edit::VmEditor;
 pub use error::VmError;
@@ -68,6 +70,9 @@ pub struct Vm {
     /// What only a simulation uses.
     #[serde(default)]
     pub simulation: Simulation,
+    /// How the running VM is asked for evidence, and what is accepted.
+    #[serde(default)]
+    pub attest: Attest,
 }
 
 /// One virtio disk.
@@ -96,6 +101,9 @@ fn read_only() -> bool {
 pub struct Network {
     /// This port on 127.0.0.1 leads to the guest's port 22.
     pub ssh_port: Option<NonZeroU16>,
+    /// This port on 127.0.0.1 leads to the guest's responder (`attest.port` of
+    /// its measured configuration).
+    pub attest_port: Option<NonZeroU16>,
     /// Further forwarded ports.
     #[serde(default)]
     pub forward: Vec<Forward>,

@@ -1,7 +1,7 @@
 //! `ravelin report`: what a report says, and whether it is to be believed.
 
 mod show;
-mod verify;
+pub(crate) mod verify;
 
 use clap::Subcommand;
 

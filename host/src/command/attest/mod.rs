@@ -1,0 +1,142 @@
+//! `ravelin attest`.
+
+mod store;
+pub(crate) mod target;
+
+use std::path::PathBuf;
+
+use attestation::report::Hex;
+use attestation::verify::Verdict;
+use clap::Args;
+use protocol::host_keys::{HostKeys, key_type};
+use serde::Serialize;
+
+use self::target::{Attested, Target};
+use super::report::verify::{say_warnings, text};
+use crate::attest::known_hosts::fingerprint;
+use crate::exit::Exit;
+use crate::failure::Result;
+use crate::terminal::Terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  ravelin attest                              # the VM of vm.toml here
+  ravelin attest --wait                       # one that is still booting
+  ravelin attest --vm web/vm.toml --address web.example:4777 --output evidence
+  ravelin attest --address web.example:4777 --policy policy.toml --manifest fleet.toml
+  ravelin attest --pin web.instance           # this VM, and none other of its image, …
+  ravelin attest --instance web.instance      # … from now on
+  ravelin attest --vsock 3 --policy vm-config.toml    # SNPGuard's description
+
+What is checked: that the report is genuine (certificates up to AMD's root, signature), that it
+answers this question (a fresh nonce in REPORT_DATA), that the SSH host keys that came with it are
+the ones that it binds, and the policy. The launch digest that is expected is computed from the
+files of vm.toml, unless --manifest, --measurement or the policy itself names others. The policy is
+--policy, or `policy` under [attest] in vm.toml; without any, the digest alone is required and
+everything that weakens a guest is refused.
+
+VMs of one image satisfy the same policy. REPORT_ID tells them apart: --pin and --instance.
+
+Exit code 1: refused, every failing check is listed. 4: nobody answered, or with something that is
+no evidence.
+
+JSON (\"kind\": \"attest\"): address, nonce, accepted, authentic, time, identity, warnings and checks
+as of `ravelin report verify`, host_keys (a list of type, fingerprint, key in base64), receipt_head
+(64 digits or null).";
+
+/// Ask a running VM for evidence, and verify it
+///
+/// Sends a fresh nonce to the VM's responder, verifies the report that comes back, and prints the
+/// verdict check by check with the SSH host keys that the report binds.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Attest {
+    #[command(flatten)]
+    target: Target,
+    /// Keep report, certificates, nonce and verdict in this directory
+    ///
+    /// report.bin, evidence.bin (the answer's body, docs/formats.md), certificates.bin if any came,
+    /// nonce and verdict.json. Also of a VM that is refused.
+    #[arg(long, value_name = "DIRECTORY")]
+    output: Option<PathBuf>,
+    /// Write the REPORT_ID of an accepted VM into this file, for --instance
+    ///
+    /// A file that pins another VM is not replaced: remove it first.
+    #[arg(long, value_name = "FILE")]
+    pin: Option<PathBuf>,
+    /// Write the CHIP_ID too: the VM must also stay on this processor
+    #[arg(long, requires = "pin")]
+    pin_chip: bool,
+}
+
+#[derive(Serialize)]
+struct Printed<'a> {
+    address: String,
+    nonce: String,
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    host_keys: Vec<Key<'a>>,
+    receipt_head: Option<Hex<32>>,
+}
+
+#[derive(Serialize)]
+struct Key<'a> {
+    r#type: &'a str,
+    fingerprint: String,
+    key: String,
+}
+
+pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
+    let prepared = arguments.target.prepare(terminal)?;
+    let attested = prepared.attest(terminal)?;
+    let Attested { nonce, evidence, verdict } = &attested;
+    say_warnings(verdict, terminal);
+    let printed = Printed {
+        address: prepared.address.to_string(),
+        nonce: hex::encode(nonce),
+        verdict,
+        host_keys: keys(&evidence.host_keys),
+        receipt_head: evidence.receipt_head.map(Hex),
+    };
+    if let Some(directory) = &arguments.output {
+        store::store(directory, &attested, &printed)?;
+    }
+    let mut text = text(verdict);
+    // A refused answer's keys are anybody's: they are not shown as the VM's.
+    if verdict.accepted() {
+        text.heading("SSH host keys that the report binds");
+        if printed.host_keys.is_empty() {
+            text.line("  none");
+        }
+        for key in &printed.host_keys {
+            text.field(key.r#type, &key.fingerprint);
+        }
+        if let Some(head) = &printed.receipt_head {
+            text.field("boot receipt", head);
+        }
+    }
+    terminal.result("attest", &printed, &text)?;
+    if let Some(meaning) = attested.unbound() {
+        terminal.note(meaning);
+    }
+    if !verdict.accepted() {
+        return Ok(Exit::CheckFailed);
+    }
+    if let Some(path) = &arguments.pin {
+        store::pin(path, verdict, arguments.pin_chip)?;
+        terminal.note(&format!("{}: pins this VM until it ends", path.display()));
+    }
+    Ok(Exit::Success)
+}
+
+fn keys(keys: &HostKeys) -> Vec<Key<'_>> {
+    use base64ct::{Base64, Encoding};
+    keys.blobs()
+        .iter()
+        .map(|blob| Key {
+            r#type: key_type(blob).unwrap_or_default(),
+            fingerprint: fingerprint(blob),
+            key: Base64::encode_string(blob),
+        })
+        .collect()
+}
