@@ -10,7 +10,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::command::{
     attest, certs, completions, explain, id_block, image, inspect, launch, man, measure, policy,
-    report,
+    report, ssh,
 };
 use crate::exit;
 use crate::failure::Result;
@@ -37,6 +37,8 @@ From a root file system to a running VM:
 Attestation:
   ravelin measure                # the launch digest, before the VM exists
   ravelin policy init --vm vm.toml --output policy.toml
+  ravelin attest --wait          # ask the running VM, verify what it says
+  ravelin ssh-config web --output ssh.conf && ssh -F ssh.conf web
   ravelin report verify report.bin --certs vcek.der --policy policy.toml
   ravelin explain --report report.bin    # why a digest is another one
 
@@ -115,6 +117,10 @@ enum Command {
     Inspect(inspect::Inspect),
     Launch(launch::Launch),
     Attest(Box<attest::Attest>),
+    #[command(name = "ssh-known-hosts")]
+    SshKnownHosts(Box<ssh::known_hosts::KnownHosts>),
+    #[command(name = "ssh-config")]
+    SshConfig(Box<ssh::config::Config>),
     Measure(Box<measure::Measure>),
     Explain(Box<explain::Explain>),
     #[command(name = "id-block")]
@@ -183,6 +189,8 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::Inspect(inspect) => inspect::run(&inspect, terminal),
         Command::Launch(launch) => launch::run(&launch, terminal),
         Command::Attest(arguments) => attest::run(&arguments, terminal),
+        Command::SshKnownHosts(arguments) => ssh::known_hosts::run(&arguments, terminal),
+        Command::SshConfig(arguments) => ssh::config::run(&arguments, terminal),
         Command::Measure(measure) => measure::run(&measure, terminal),
         Command::Explain(explain) => explain::run(&explain, terminal),
         Command::IdBlock(arguments) => id_block::run(&arguments, terminal),

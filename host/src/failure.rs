@@ -44,6 +44,12 @@ impl Failure {
         self
     }
 
+    /// The same in other words, causes included.
+    #[must_use]
+    pub(crate) fn reworded(self, message: String) -> Self {
+        Self { error: message.into(), ..self }
+    }
+
     /// The exit code.
     #[must_use]
     pub(crate) fn exit(&self) -> Exit {

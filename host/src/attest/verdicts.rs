@@ -59,6 +59,7 @@ struct Entry {
     made: u64,
     report_id: String,
     host_keys: String,
+    warnings: Vec<String>,
 }
 
 /// An accepted verdict.
@@ -68,6 +69,8 @@ pub struct Remembered {
     pub report_id: String,
     /// The host keys that its report bound.
     pub host_keys: HostKeys,
+    /// What the owner must be told every time.
+    pub warnings: Vec<String>,
 }
 
 impl Verdicts {
@@ -93,7 +96,11 @@ impl Verdicts {
             return None;
         }
         let keys = Base64::decode_vec(&entry.host_keys).ok()?;
-        Some(Remembered { report_id: entry.report_id, host_keys: HostKeys::decode(&keys).ok()? })
+        Some(Remembered {
+            report_id: entry.report_id,
+            host_keys: HostKeys::decode(&keys).ok()?,
+            warnings: entry.warnings,
+        })
     }
 
     /// Remembers an accepted verdict.
@@ -106,6 +113,7 @@ impl Verdicts {
             made: now(),
             report_id: verdict.report_id.clone(),
             host_keys: Base64::encode_string(&verdict.host_keys.encode()),
+            warnings: verdict.warnings.clone(),
         };
         self.0.write(&key.name(), &entry).map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", self.0.path().display()))
@@ -126,7 +134,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let verdicts = Verdicts(Directory::at(directory.path()));
         let host_keys = HostKeys::new([b"\0\0\0\x01x".to_vec()]).unwrap();
-        let verdict = Remembered { report_id: "ab".to_owned(), host_keys };
+        let verdict =
+            Remembered { report_id: "ab".to_owned(), host_keys, warnings: vec!["w".to_owned()] };
         let key = Key::default().with("address", b"a:1").with("policy", b"p");
         let minute = Duration::from_secs(60);
         assert_eq!(verdicts.get(&key, minute), None);

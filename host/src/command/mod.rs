@@ -15,4 +15,5 @@ pub(crate) mod man;
 pub(crate) mod measure;
 pub(crate) mod policy;
 pub(crate) mod report;
+pub(crate) mod ssh;
 pub(crate) mod store;

@@ -167,6 +167,11 @@ impl Target {
 }
 
 impl Prepared<'_> {
+    /// Whether any report at all could be accepted.
+    pub(crate) fn names_workload(&self) -> bool {
+        self.policy.names_workload()
+    }
+
     /// What an accepted verdict depends on, for remembering it.
     ///
     /// # Errors
