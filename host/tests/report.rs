@@ -19,7 +19,7 @@ use attestation::product::Product;
 use common::{Ran, run};
 use serde_json::{Value, json};
 use verify_support::vectors::{folder, real};
-use verify_support::{Draft, LeafSpec, Spec, TCB, crl, keys, snpguard_json};
+use verify_support::{Draft, LeafSpec, Spec, TCB, crl, keys, snpguard_json, table};
 
 const AT: &str = "2025-09-01T00:00:00Z";
 const MEASUREMENT: &str = "3e";
@@ -166,22 +166,7 @@ fn certificates_come_in_every_form() {
     };
     let (vcek, ask) = (read("vcek.der"), read("ask.der"));
     fs::write(directory.join("chain.pem"), pem(&ask) + &pem(&vcek)).unwrap();
-    // The table of an extended report: two entries and an end.
-    let mut table = Vec::new();
-    let mut offset = 72;
-    for (guid, bytes) in [
-        (0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782_u128, &ask),
-        (0x63da_758d_e664_4564_adc5_f4b9_3be8_accd, &vcek),
-    ] {
-        let length = u32::try_from(bytes.len()).unwrap();
-        table.extend(guid.to_be_bytes());
-        table.extend(u32::to_le_bytes(offset));
-        table.extend(length.to_le_bytes());
-        offset += length;
-    }
-    table.extend([0; 24]);
-    table.extend([ask, vcek].concat());
-    fs::write(directory.join("auxblob"), table).unwrap();
+    fs::write(directory.join("auxblob"), table(&ask, &vcek)).unwrap();
     let with = |certs: &[&str]| {
         let mut arguments: Vec<String> = accept();
         arguments.splice(4..7, ["--certs"].iter().chain(certs).map(|word| (*word).to_owned()));

@@ -263,6 +263,25 @@ impl LeafSpec {
     }
 }
 
+/// The certificate table of an extended report, with an ASK and a VCEK.
+pub(crate) fn table(ask: &[u8], vcek: &[u8]) -> Vec<u8> {
+    let mut table = Vec::new();
+    let mut offset = 72;
+    for (guid, bytes) in [
+        (0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782_u128, ask),
+        (0x63da_758d_e664_4564_adc5_f4b9_3be8_accd, vcek),
+    ] {
+        let length = bytes.len() as u32;
+        table.extend(guid.to_be_bytes());
+        table.extend(u32::to_le_bytes(offset));
+        table.extend(length.to_le_bytes());
+        offset += length;
+    }
+    table.extend([0; 24]);
+    table.extend([ask, vcek].concat());
+    table
+}
+
 /// A revocation list by `signer` in the name of `issuer`.
 pub(crate) fn crl(
     issuer: &str,
