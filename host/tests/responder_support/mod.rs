@@ -134,6 +134,6 @@ pub(crate) fn ask(
     arguments: &[&str],
 ) -> Ran {
     let mut all = at_home(directory);
-    all.args(command).args(["--address", &responder.address]).args(accepting()).args(arguments);
+    all.args(command).args(accepting()).args(["--address", &responder.address]).args(arguments);
     all.output().unwrap().into()
 }

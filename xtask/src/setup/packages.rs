@@ -27,6 +27,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fdisk", "sfdisk reads the partition table back in the tests"),
     ("gdisk", "sgdisk reads the partition table back in the tests"),
     ("openssh-client", "logs in to the virtual machine"),
+    ("openssh-server", "its sshd shows host keys to the real ssh in the tests; no service is used"),
     ("zstd", "reads compressed initramfs back in the tests"),
     ("xz-utils", "makes compressed kernel modules in the tests"),
 ];

@@ -167,8 +167,8 @@ fn command(arguments: &Config) -> Result<String> {
     for word in &words {
         quoted.push(quote(utf8(word)?).map_err(Failure::new)?);
     }
-    // ssh puts the name that it looks up in the place of %H.
-    Ok(format!("{} -- %H", quoted.join(" ")))
+    // The name that ssh looks up, and the key that the server shows.
+    Ok(format!("{} -- %H %K", quoted.join(" ")))
 }
 
 fn utf8(word: &OsStr) -> Result<&str> {

@@ -10,8 +10,9 @@
 
 use std::time::Duration;
 
+use base64ct::{Base64, Encoding};
 use clap::Args;
-use protocol::host_keys::HostKeys;
+use protocol::host_keys::{HostKeys, key_type};
 
 use crate::attest::known_hosts::{check_name, lines};
 use crate::attest::verdicts::{Remembered, Verdicts};
@@ -24,7 +25,7 @@ use crate::terminal::Terminal;
 const EXAMPLES: &str = "\
 Examples:
   ravelin ssh-config web --vm vm.toml --output ssh.conf   # writes the line for you
-  KnownHostsCommand /usr/bin/ravelin ssh-known-hosts --vm /srv/web/vm.toml -- %H
+  KnownHostsCommand /usr/bin/ravelin ssh-known-hosts --vm /srv/web/vm.toml -- %H %K
 
 It prints the SSH host keys that the VM's report binds, as known_hosts lines for the name that ssh
 looks up, only if everything passes that `ravelin attest` checks. Else it prints nothing, says why
@@ -41,6 +42,12 @@ pub(crate) struct KnownHosts {
     /// The name that ssh looks up: %H
     #[arg(value_name = "HOST")]
     host: String,
+    /// The key that the server shows, in base64: %K
+    ///
+    /// A remembered verdict without it is not used: the VM may have been started anew, with other
+    /// keys. NONE, and what is no key, stand for no key.
+    #[arg(value_name = "KEY")]
+    key: Option<String>,
     #[command(flatten)]
     target: Target,
     /// How long an accepted verdict is remembered; 0: not at all
@@ -64,13 +71,20 @@ pub(crate) fn run(arguments: &KnownHosts, terminal: &Terminal) -> Result {
     Ok(Exit::Success)
 }
 
-/// The accepted verdict: remembered, or made now.
+/// The accepted verdict: remembered, or made now. Which key the server shows
+/// decides only whether the VM is asked, never what is accepted.
 fn accepted(arguments: &KnownHosts, terminal: &Terminal) -> Result<Remembered> {
     let prepared = arguments.target.prepare(terminal)?;
     let memory = (!arguments.max_age.is_zero()).then(Verdicts::of_user).flatten();
     let Some(memory) = memory else { return attest(&prepared, terminal) };
     let key = prepared.key()?;
-    if let Some(known) = memory.get(&key, arguments.max_age) {
+    let shown = arguments.key.as_deref().and_then(|key| Base64::decode_vec(key).ok());
+    // NONE happens to be base64, but no key.
+    let shown = shown.filter(|blob| key_type(blob).is_some());
+    let shows_known = |known: &Remembered| {
+        shown.as_ref().is_none_or(|shown| known.host_keys.blobs().contains(shown))
+    };
+    if let Some(known) = memory.get(&key, arguments.max_age).filter(shows_known) {
         terminal.detail("the verdict is a remembered one");
         return Ok(known);
     }
