@@ -38,7 +38,7 @@ Attestation:
   ravelin measure                # the launch digest, before the VM exists
   ravelin policy init --vm vm.toml --output policy.toml
   ravelin attest --wait          # ask the running VM, verify what it says
-  ravelin ssh-config web --output ssh.conf && ssh -F ssh.conf web
+  ravelin ssh-config web --output ssh.conf    # then: ssh -F ssh.conf web
   ravelin report verify report.bin --certs vcek.der --policy policy.toml
   ravelin explain --report report.bin    # why a digest is another one
 

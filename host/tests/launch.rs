@@ -224,6 +224,30 @@ fn errors_of_the_description_name_file_line_and_key() {
     assert!(json["help"].as_str().unwrap().contains("ravelin image"), "{json}");
 }
 
+/// `attest_port` leads to the port that the measured configuration says.
+#[test]
+fn the_responder_is_forwarded_to() {
+    let forwarded = |mode: &str| {
+        let settings = "ravelin.root.mode=plain ravelin.insecure=true ravelin.root.device=serial:ravelin-root \
+                        ravelin.root.fstype=ext4";
+        let text = format!("{VM}[network]\nattest_port = 4700\n");
+        let line = text.lines().find(|line| line.starts_with("cmdline")).unwrap();
+        let settings = format!("{settings} {mode}");
+        let directory = vm(&text.replace(line, &format!("cmdline = \"{settings}\"")));
+        let init = common::static_executable();
+        fs::write(directory.path().join("init"), init).unwrap();
+        let image = ["image", "initramfs", "--init", "init", "-o", "initramfs.cpio"];
+        run(directory.path(), &image).ok();
+        run(directory.path(), &["launch", "--simulate", "--print"]).ok()
+    };
+    let ran = forwarded("ravelin.attest.mode=responder ravelin.attest.port=9000");
+    assert!(ran.stdout.contains("hostfwd=tcp:127.0.0.1:4700-:9000"), "{ran:#?}");
+    let ran = forwarded("ravelin.attest.mode=responder");
+    assert!(ran.stdout.contains("hostfwd=tcp:127.0.0.1:4700-:4777"), "{ran:#?}");
+    let ran = forwarded("ravelin.attest.mode=none");
+    assert!(ran.stderr.contains("`attest_port` leads nowhere"), "{ran:#?}");
+}
+
 /// What PID 1 would say in the VM is said before it starts, as a warning.
 #[test]
 fn a_configuration_that_pid_1_refuses_is_a_warning() {

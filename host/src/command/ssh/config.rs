@@ -22,7 +22,7 @@ use crate::terminal::{Terminal, Text, printable};
 
 const EXAMPLES: &str = "\
 Examples:
-  ravelin ssh-config web --output ssh.conf && ssh -F ssh.conf web
+  ravelin ssh-config web --output ssh.conf    # then: ssh -F ssh.conf web
   ravelin ssh-config web --vm /srv/web/vm.toml --user root --output ~/.ssh/web.conf
       # and at the top of ~/.ssh/config:  Include web.conf
   ravelin ssh-config web --address web.example:4777 --hostname web.example --policy policy.toml
