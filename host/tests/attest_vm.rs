@@ -44,7 +44,9 @@ fn network(responder: &Responder) -> String {
 
 fn attest(directory: &Path, arguments: &[&str]) -> Ran {
     let mut command = at_home(directory);
-    command.args(["attest", "--json", "--trust-root", "ark.der", "--at", AT]).args(arguments);
+    command
+        .args(["attest", "--json", "--offline", "--trust-root", "ark.der", "--at", AT])
+        .args(arguments);
     command.output().unwrap().into()
 }
 

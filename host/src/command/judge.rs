@@ -110,6 +110,10 @@ impl TrustArguments {
         if let Some(time) = self.at {
             words.extend(["--at".into(), time.to_string().into()]);
         }
+        if let Some(product) = self.product {
+            words.extend(["--product".into(), product.to_string().into()]);
+        }
+        words.extend(self.store.words());
         Ok(words)
     }
 

@@ -1,5 +1,6 @@
 //! The options that say where certificates are from when none are named.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use attestation::certificate::service::AMD_URL;
@@ -30,6 +31,19 @@ pub(crate) struct StoreArguments {
 }
 
 impl StoreArguments {
+    /// The options as they are repeated in another command line.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(url) = &self.kds_url {
+            words.extend(["--kds-url".into(), url.into()]);
+        }
+        words.extend(["--kds-timeout".into(), self.kds_timeout.to_string().into()]);
+        if self.offline {
+            words.push("--offline".into());
+        }
+        words
+    }
+
     /// Opens the store that these options describe.
     ///
     /// # Errors

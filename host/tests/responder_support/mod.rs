@@ -122,7 +122,8 @@ pub(crate) fn at_home(directory: &Path) -> Command {
 
 /// Options that accept the good VM.
 pub(crate) fn accepting() -> Vec<String> {
-    let words = ["--trust-root", "ark.der", "--at", AT, "--measurement"].map(str::to_owned);
+    let words =
+        ["--offline", "--trust-root", "ark.der", "--at", AT, "--measurement"].map(str::to_owned);
     words.into_iter().chain([measurement()]).collect()
 }
 

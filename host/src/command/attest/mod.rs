@@ -89,7 +89,8 @@ struct Key<'a> {
 pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
     let prepared = arguments.target.prepare(terminal)?;
     let attested = prepared.attest(terminal)?;
-    let Attested { nonce, evidence, verdict } = &attested;
+    let Attested { nonce, evidence, verdict, notes } = &attested;
+    notes.iter().for_each(|note| terminal.warning(note));
     say_warnings(verdict, terminal);
     let printed = Printed {
         address: prepared.address.to_string(),

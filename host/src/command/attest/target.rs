@@ -84,6 +84,8 @@ pub(crate) struct Attested {
     pub(crate) nonce: [u8; 32],
     pub(crate) evidence: Evidence,
     pub(crate) verdict: Verdict,
+    /// What to know of the certificates.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Target {
@@ -220,7 +222,7 @@ impl Prepared<'_> {
         };
         let request = Request::new(self.trust.time(), ReportData::Expected(binding.report_data()));
         let judged = self.trust.verify(&report, table.as_ref(), &self.policy, &request)?;
-        Ok(Attested { nonce, evidence, verdict: judged.verdict })
+        Ok(Attested { nonce, evidence, verdict: judged.verdict, notes: judged.notes })
     }
 
     fn unanswered(&self, error: AskError) -> Failure {

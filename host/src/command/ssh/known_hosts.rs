@@ -100,11 +100,14 @@ fn attest(prepared: &Prepared<'_>, terminal: &Terminal) -> Result<Remembered> {
     if let Some(meaning) = attested.unbound() {
         terminal.note(meaning);
     }
-    let Attested { evidence, verdict, .. } = attested;
+    let Attested { evidence, verdict, notes, .. } = attested;
     let verdict = verdict.into_result().map_err(|refused| {
         Failure::refused(format!("{}: {refused}", prepared.address))
             .help("`ravelin attest` with the same options lists every check")
     })?;
+    // Said once for a verdict, not for every connection: that there is no
+    // current revocation list, for one.
+    notes.iter().for_each(|note| terminal.note(note));
     Ok(Remembered {
         report_id: verdict.identity().report_id.to_string(),
         host_keys: evidence.host_keys,
