@@ -151,7 +151,18 @@ fn ssh_logs_in_to_the_attested_vm_and_to_no_other() {
         assert!(ran.stderr.contains("Host key verification failed"), "{}", ran.stderr);
     }
 
-    // The same with the report of another genuine VM, relayed: its keys are not
+    // The whole connection led to a twin, which has the same image, its own keys
+    // and a genuine report: only the pinned REPORT_ID tells.
+    for (id, code) in [("1d", 0), ("2d", 255)] {
+        let pin = format!("[instance]\nreport_id = \"{}\"\n", id.repeat(32));
+        fs::write(setup.home.join("pin.toml"), pin).unwrap();
+        setup.config(&good, setup.sshd.port, &["--instance", "pin.toml"]).ok();
+        let ran = setup.ssh("echo logged in").code(code);
+        assert_eq!(ran.stderr.contains("KnownHostsCommand failed"), code != 0, "{}", ran.stderr);
+        assert_eq!(ran.stdout.is_empty(), code != 0);
+    }
+
+    // The report of another genuine VM, relayed while ssh ends at the first: its keys are not
     // those of the machine that ssh reaches.
     let relayed = Responder::good(vm(), host_keys(9));
     setup.config(&relayed, setup.sshd.port, &[]).ok();

@@ -44,7 +44,8 @@ pub(super) fn store(directory: &Path, attested: &Attested, verdict: &impl Serial
 /// Pins an accepted VM. Another one that the file pins already stays.
 pub(super) fn pin(path: &Path, verdict: &Verdict, chip: bool) -> Result<()> {
     let identity = verdict.identity();
-    let pin = Instance { report_id: identity.report_id, chip_id: chip.then_some(identity.chip_id) };
+    let mut pin =
+        Instance { report_id: identity.report_id, chip_id: chip.then_some(identity.chip_id) };
     if path.exists() {
         let before = Instance::parse(&evidence::text(path)?).map_err(|error| {
             let error = crate::terminal::causes(&error);
@@ -60,6 +61,8 @@ pub(super) fn pin(path: &Path, verdict: &Verdict, chip: bool) -> Result<()> {
             ))
             .help("a restarted VM is another one; to pin it, remove the file first"));
         }
+        // Never looser than before.
+        pin.chip_id = pin.chip_id.or(before.chip_id);
     }
     Ok(written(path, pin.to_string().as_bytes())?.commit()?)
 }
