@@ -177,6 +177,9 @@ fn a_pinned_vm_is_the_only_one() {
     let ran = attest(home.path(), &twin, &["--pin", "pin.toml"]).code(1);
     assert!(ran.stderr.contains("pin.toml pins the VM 1d1d"), "{}", ran.stderr);
     assert_eq!(fs::read(home.path().join("pin.toml")).unwrap(), before);
+    // Nor does pinning the same VM again loosen it.
+    attest(home.path(), &first, &["--pin", "pin.toml"]).ok();
+    assert_eq!(fs::read(home.path().join("pin.toml")).unwrap(), before);
     // A VM that is refused is not pinned.
     let refused = Responder::good(vm(), host_keys(1));
     attest(home.path(), &refused, &["--policy", "none.toml", "--pin", "no.toml"]).code(3);
