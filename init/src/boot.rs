@@ -10,7 +10,7 @@ use crate::codes::Code;
 use crate::failure::{self, Failure, Step};
 use crate::platform::{Level, Platform};
 use crate::steps::root::OpenRoot;
-use crate::steps::{configuration, disks, handover, identity, modules, mounts, root, writable};
+use crate::steps::{configuration, disks, evidence, handover, identity, modules, mounts, root, writable};
 
 /// What the boot has found out so far, and where its time went.
 #[derive(Debug)]
@@ -82,7 +82,11 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
 
     progress.begin(platform, Step::Identity);
     let identity = identity::make(platform, &config)?;
-    done(platform, Step::Identity, &identity);
+    done(platform, Step::Identity, &identity.summary);
+
+    progress.begin(platform, Step::Evidence);
+    let evidence = evidence::leave(platform, &config, &identity)?;
+    done(platform, Step::Evidence, &evidence);
 
     progress.begin(platform, Step::HandOver);
     Err(handover::hand_over(platform, progress, &program))

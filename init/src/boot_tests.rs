@@ -161,6 +161,81 @@ fn host_keys_behind_a_link_are_no_way_out() {
     }
 }
 
+#[test]
+fn the_report_binds_the_keys_of_this_boot() {
+    let fake = machine();
+    fake.add("/sys/kernel/config", Node::Directory);
+    assert_eq!(outcome(&fake), "");
+    let public = fake.file("/sysroot/etc/ssh/ssh_host_ed25519_key.pub").unwrap();
+    let blob = ssh_key::PublicKey::from_openssh(&public).unwrap().to_bytes().unwrap();
+    let keys = protocol::host_keys::HostKeys::new([blob]).unwrap();
+    let binding = protocol::report_data::Binding::Boot { host_keys: &keys, receipt_head: None };
+    let asked: String = binding.report_data().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(fake.calls_of("report "), [format!("report {asked}")]);
+    // What is left behind says the same.
+    assert_eq!(fake.file("/run/ravelin/ssh_host_keys").unwrap(), public);
+    let json = fake.file("/run/ravelin/evidence.json").unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["ssh_host_keys"][0], public.trim_end());
+    assert!(json["report"].as_str().unwrap().contains(&asked));
+    assert_eq!(fake.file("/run/ravelin/certificates.bin").unwrap(), "table");
+    assert_eq!(fake.file("/sysroot/etc/report.json"), None);
+    // The order: keys, configfs, report, hand-over.
+    let calls = fake.calls.borrow();
+    let position = |start: &str| calls.iter().position(|call| call.starts_with(start)).unwrap();
+    assert!(position("create /sysroot/etc/ssh/ssh_host_ed25519_key") < position("open-reports"));
+    assert!(position("mount configfs /sys/kernel/config") < position("open-reports auto"));
+    assert!(position("report ") < position("move /run"));
+}
+
+#[test]
+fn snpguards_report_binds_the_ecdsa_key() {
+    let fake = machine();
+    fake.add_file("/etc/ravelin.toml", "compat.snpguard = true");
+    fake.add_file("/sysroot/etc/report.json", "the image's");
+    assert_eq!(outcome(&fake), "");
+    let public = fake.file("/sysroot/etc/ssh/ssh_host_ecdsa_key.pub").unwrap();
+    let key = ssh_key::PublicKey::from_openssh(&public).unwrap();
+    // As `ssh-keygen -lf` says it, which SNPGuard hands to its verifier.
+    let ssh_key::Fingerprint::Sha256(expected) = key.fingerprint(ssh_key::HashAlg::Sha256) else {
+        panic!("not SHA-256");
+    };
+    let json = fake.file("/sysroot/etc/report.json").unwrap();
+    let report = attestation::report::Unwrapped::read(json.as_bytes()).unwrap().report;
+    assert_eq!(report.report_data().0[..32], expected);
+    assert_eq!(report.report_data().0[32..], [0; 32]);
+    assert_eq!(fake.calls_of("report ").len(), 2);
+}
+
+#[test]
+fn nothing_is_asked_for_where_no_evidence_is_wanted() {
+    let fake = machine();
+    fake.add_file("/etc/ravelin.toml", "attest.mode = 'none'");
+    fake.no_reports.set(true);
+    assert_eq!(outcome(&fake), "");
+    assert!(fake.calls_of("open-reports").is_empty() && fake.calls_of("report ").is_empty());
+    assert_eq!(fake.file("/run/ravelin/report.bin"), None);
+}
+
+#[test]
+fn evidence_that_cannot_be_had_ends_the_boot() {
+    let fake = machine();
+    fake.no_reports.set(true);
+    assert_eq!(outcome(&fake), "report-no-source");
+    // VERSION, REPORT_DATA.
+    for offset in [2, 0x50, 0x8f] {
+        let fake = machine();
+        fake.report_error.set(Some((0, offset)));
+        assert_eq!(outcome(&fake), "report-mismatch", "{offset:#x}");
+        assert!(fake.calls_of("move ").is_empty());
+    }
+    // REPORT_ID of the second report.
+    let fake = machine();
+    fake.add_file("/etc/ravelin.toml", "compat.snpguard = true");
+    fake.report_error.set(Some((1, 0x140)));
+    assert_eq!(outcome(&fake), "report-mismatch");
+}
+
 /// For every call k: if it fails, the boot ends, and after k nothing is
 /// mounted, opened, made or handed over. The exceptions are named.
 #[test]

@@ -78,6 +78,16 @@ codes! {
         => "use a CPU with RDRAND (random.trust_cpu=on), or raise deadline.entropy";
     HOST_KEY = "host-key": "An SSH host key could not be made."
         => "this is a bug in PID 1; please report it with this block";
+    REPORT_NO_SOURCE = "report-no-source": "The configuration wants an attestation report, and nothing here gives one."
+        => "start the VM as an SEV-SNP guest and check that the initramfs has configfs, tsm and sev_guest (`ravelin image initramfs` takes them); or set attest.mode=none";
+    REPORT_DEADLINE = "report-deadline": "The secure processor gave no report before the deadline."
+        => "the host delays or drops the guest's requests; look at the host, or raise deadline.evidence";
+    REPORT_REFUSED = "report-refused": "The secure processor or the kernel's driver refused to give a report."
+        => "look at the kernel's messages of sev-guest above, and at the host's firmware version";
+    REPORT_MISMATCH = "report-mismatch": "What came is not the report that was asked for."
+        => "the report source cannot be trusted: another program answers in its place, or the kernel's driver does not fit the firmware";
+    RESPONDER = "responder": "The attestation responder could not be started."
+        => "check that attest.port is free in the initramfs and that the kernel has seccomp and memfd";
     HAND_OVER = "hand-over": "The switch to the real root or the start of the real init failed."
         => "check that the real init runs on this kernel (interpreter, architecture)";
     PANIC = "panic": "PID 1 itself failed in a way that should not be possible."

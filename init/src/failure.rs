@@ -11,6 +11,7 @@ use protocol::config::{ConfigError, OnFailure};
 use protocol::load_order::LoadOrderError;
 
 use crate::codes::{self, Code};
+use crate::reports::ReportError;
 
 /// The steps of the boot, by the name that the console shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +30,15 @@ pub enum Step {
     Writable,
     /// Making host keys and machine id.
     Identity,
+    /// Asking the secure processor for a report.
+    Evidence,
     /// Becoming the real init.
     HandOver,
 }
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Step; 8] = [
+    pub const ALL: [Step; 9] = [
         Step::Mounts,
         Step::Configuration,
         Step::Modules,
@@ -43,6 +46,7 @@ impl Step {
         Step::Root,
         Step::Writable,
         Step::Identity,
+        Step::Evidence,
         Step::HandOver,
     ];
 
@@ -57,6 +61,7 @@ impl Step {
             Step::Root => "root",
             Step::Writable => "writable",
             Step::Identity => "identity",
+            Step::Evidence => "evidence",
             Step::HandOver => "hand-over",
         }
     }
@@ -198,6 +203,12 @@ pub enum Failure {
         /// What the library said.
         source: ssh_key::Error,
     },
+    /// There is no report, or not the one that was asked for.
+    #[error("asking for the attestation report")]
+    Report(#[source] ReportError),
+    /// The responder could not be started.
+    #[error("starting the attestation responder")]
+    Responder(#[source] Box<dyn Error + Send + Sync>),
     /// The switch to the real root failed.
     #[error("becoming {}", program.display())]
     HandOver {
@@ -232,6 +243,8 @@ impl Failure {
             Failure::NotADirectory { .. } => &codes::NOT_A_DIRECTORY,
             Failure::EntropyDeadline { .. } => &codes::ENTROPY_DEADLINE,
             Failure::HostKey { .. } => &codes::HOST_KEY,
+            Failure::Report(error) => report_code(error),
+            Failure::Responder(_) => &codes::RESPONDER,
             Failure::HandOver { .. } => &codes::HAND_OVER,
         }
     }
@@ -280,6 +293,20 @@ const fn configuration_code(error: &ConfigError) -> &'static Code {
         ConfigError::InvalidValue { .. } | ConfigError::WrongType { .. } => {
             &codes::CONFIGURATION_INVALID_VALUE
         }
+    }
+}
+
+const fn report_code(error: &ReportError) -> &'static Code {
+    match error {
+        ReportError::NoSource { .. } => &codes::REPORT_NO_SOURCE,
+        ReportError::Deadline { .. } => &codes::REPORT_DEADLINE,
+        ReportError::Provider { .. } | ReportError::Io { .. } | ReportError::Device(_) => {
+            &codes::REPORT_REFUSED
+        }
+        ReportError::Length { .. }
+        | ReportError::Version { .. }
+        | ReportError::OtherData
+        | ReportError::OtherGuest => &codes::REPORT_MISMATCH,
     }
 }
 

@@ -7,10 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::config::OnFailure;
+use protocol::config::{EvidenceSource, OnFailure};
 
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
+use crate::reports::{self, RawReport, ReportError};
 
 /// Something at a path.
 #[derive(Debug, Clone)]
@@ -37,6 +38,10 @@ pub(crate) struct Fake {
     pub(crate) events: RefCell<Vec<Vec<(PathBuf, Node)>>>,
     /// Whether the random generator becomes ready.
     pub(crate) no_entropy: Cell<bool>,
+    /// Whether there is no source of reports.
+    pub(crate) no_reports: Cell<bool>,
+    /// A byte of the n-th report, by offset, that is another one.
+    pub(crate) report_error: Cell<Option<(usize, usize)>>,
     /// Whether dm-verity has met a bad block.
     pub(crate) corrupted: Cell<bool>,
     clock: Cell<u64>,
@@ -277,6 +282,27 @@ impl Platform for Fake {
     fn wait_for_entropy(&self, _until: Duration) -> io::Result<bool> {
         self.call("entropy".to_owned())?;
         Ok(!self.no_entropy.get())
+    }
+
+    fn open_reports(&self, wanted: EvidenceSource) -> Result<&'static str, ReportError> {
+        self.call(format!("open-reports {}", wanted.as_str()))
+            .map_err(|source| ReportError::Io { action: "opening", source })?;
+        if self.no_reports.get() {
+            return Err(ReportError::NoSource { looked_at: "the fake machine".to_owned() });
+        }
+        Ok("a fake")
+    }
+
+    fn report(&self, data: &[u8; 64], _until: Duration) -> Result<RawReport, ReportError> {
+        let number = self.calls_of("report ").len();
+        let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.call(format!("report {hex}"))
+            .map_err(|source| ReportError::Io { action: "reading", source })?;
+        let mut answer = reports::tests::report(data);
+        if let Some((_, offset)) = self.report_error.get().filter(|(at, _)| *at == number) {
+            answer[offset] ^= 1;
+        }
+        RawReport::check(&answer, Some(b"table".to_vec()), data)
     }
 
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error {

@@ -11,6 +11,7 @@
 //! - [`steps`] has a module for each;
 //! - [`platform`] is all that the steps may do to the machine; its real
 //!   implementation is `linux`, the tests bring a recording one;
+//! - [`reports`] is what a source of attestation reports may answer;
 //! - [`failure`] names everything that can go wrong, [`codes`] says what to do.
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that cuts wrongly fails"))]
@@ -20,6 +21,8 @@ pub mod codes;
 pub mod failure;
 mod linux;
 pub mod platform;
+pub mod reports;
+pub mod snpguard;
 pub mod steps;
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::config::OnFailure;
+use protocol::config::{EvidenceSource, OnFailure};
+use protocol::report_data;
 
 use crate::failure::Step;
+use crate::reports::{RawReport, ReportError};
 
 /// How loud a line of the boot log is: `/dev/kmsg` levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,6 +217,22 @@ pub trait Platform {
     /// # Errors
     /// From the system.
     fn wait_for_entropy(&self, until: Duration) -> io::Result<bool>;
+
+    /// Finds the source of attestation reports; its name for the log.
+    ///
+    /// # Errors
+    /// [`ReportError::NoSource`].
+    fn open_reports(&self, wanted: EvidenceSource) -> Result<&'static str, ReportError>;
+    /// Asks the source that was found for a report, at most until PID 1 has run
+    /// for `until`. The report answers `data`.
+    ///
+    /// # Errors
+    /// [`ReportError`].
+    fn report(
+        &self,
+        data: &[u8; report_data::LENGTH],
+        until: Duration,
+    ) -> Result<RawReport, ReportError>;
 
     /// Deletes what is left of the initramfs, makes `root` the root and becomes
     /// `program`. Returns only if that failed.

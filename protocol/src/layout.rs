@@ -49,3 +49,7 @@ pub const NULL: &str = "/dev/null";
 
 /// Device number of [`NULL`]: major, minor.
 pub const NULL_DEVICE: (u32, u32) = (1, 3);
+
+/// Where PID 1 leaves the report that it asked for at boot, in the run-time
+/// tmpfs: `report.bin`, `certificates.bin`, `ssh_host_keys`, `evidence.json`.
+pub const EVIDENCE: &str = "/run/ravelin";

@@ -4,6 +4,7 @@ mod device_mapper;
 mod files;
 mod kernel_modules;
 mod log;
+pub(crate) mod reports;
 mod signals;
 mod stop;
 mod switch_root;
@@ -17,12 +18,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use protocol::config::OnFailure;
+use protocol::config::{EvidenceSource, OnFailure};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::boot;
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
+use crate::reports::{RawReport, ReportError};
+use reports::Source;
 
 /// Runs PID 1. Does not return: it becomes the real init, or stops the machine.
 pub fn run() {
@@ -33,7 +36,12 @@ pub fn run() {
     }
     stop::on_panic();
     rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
-    boot::boot(&Linux { start, kmsg: OnceCell::new(), uevents: OnceCell::new() });
+    boot::boot(&Linux {
+        start,
+        kmsg: OnceCell::new(),
+        uevents: OnceCell::new(),
+        reports: OnceCell::new(),
+    });
 }
 
 /// The machine.
@@ -41,6 +49,7 @@ struct Linux {
     start: Instant,
     kmsg: OnceCell<File>,
     uevents: OnceCell<OwnedFd>,
+    reports: OnceCell<Source>,
 }
 
 impl Platform for Linux {
@@ -160,6 +169,16 @@ impl Platform for Linux {
 
     fn wait_for_entropy(&self, until: Duration) -> io::Result<bool> {
         wait_entropy::wait(self.start + until)
+    }
+
+    fn open_reports(&self, wanted: EvidenceSource) -> Result<&'static str, ReportError> {
+        let source = Source::find(wanted)?;
+        Ok(self.reports.get_or_init(|| source).name())
+    }
+
+    fn report(&self, data: &[u8; 64], until: Duration) -> Result<RawReport, ReportError> {
+        let looked_at = || ReportError::NoSource { looked_at: "none was opened".to_owned() };
+        self.reports.get().ok_or_else(looked_at)?.report_in_time(data, self.start + until)
     }
 
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error {

@@ -16,22 +16,42 @@ use crate::boot::log;
 use crate::failure::{self, Failure};
 use crate::platform::{Kind, Level, Platform};
 
-/// Makes the identity; returns what the log says of it.
+/// What the machine is known by.
+#[derive(Debug, Default)]
+pub struct Identity {
+    /// The SSH host keys that were made.
+    pub host_keys: Vec<HostKey>,
+    /// What the log says.
+    pub summary: String,
+}
+
+/// The public half of an SSH host key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKey {
+    /// Which kind.
+    pub kind: HostKeyKind,
+    /// The public-key blob (RFC 4253, section 6.6).
+    pub blob: Vec<u8>,
+    /// The same as a line of OpenSSH: type and base64.
+    pub line: String,
+}
+
+/// Makes the identity.
 ///
 /// # Errors
 /// If the random generator is not ready in time, or a file cannot be made.
-pub fn make(platform: &impl Platform, config: &Config) -> Result<String, Failure> {
+pub fn make(platform: &impl Platform, config: &Config) -> Result<Identity, Failure> {
     let machine_id = match config.machine_id {
         MachineId::Fresh => fresh_machine_id(platform, config)?,
         MachineId::Keep => "kept",
     };
-    let keys = if config.host_keys.is_empty() {
+    let (host_keys, keys) = if config.host_keys.is_empty() {
         warn_of_public_keys(platform)?;
-        "left alone".to_owned()
+        (Vec::new(), "left alone".to_owned())
     } else {
         host_keys(platform, config)?
     };
-    Ok(format!("machine id {machine_id}, host keys {keys}"))
+    Ok(Identity { host_keys, summary: format!("machine id {machine_id}, host keys {keys}") })
 }
 
 /// `/etc/machine-id` empty: systemd makes an id and does not take the boot for
@@ -52,11 +72,14 @@ fn fresh_machine_id(platform: &impl Platform, config: &Config) -> Result<&'stati
     Ok("empty")
 }
 
-fn host_keys(platform: &impl Platform, config: &Config) -> Result<String, Failure> {
+fn host_keys(
+    platform: &impl Platform,
+    config: &Config,
+) -> Result<(Vec<HostKey>, String), Failure> {
     let directory = in_root("etc/ssh");
     // Through a link, the image's own keys would stay in view.
     if !is_directory(platform, &in_root("etc"))? || !is_directory(platform, &directory)? {
-        return Ok("not needed (no /etc/ssh)".to_owned());
+        return Ok((Vec::new(), "not needed (no /etc/ssh)".to_owned()));
     }
     let old = host_key_files(platform, &directory)?;
     for name in &old {
@@ -69,21 +92,24 @@ fn host_keys(platform: &impl Platform, config: &Config) -> Result<String, Failur
         return Err(Failure::EntropyDeadline { deadline: config.entropy_deadline.to_string() });
     }
     let mut made = Vec::new();
+    let mut lines = Vec::new();
     for kind in &config.host_keys {
-        made.push(host_key(platform, &directory, *kind)?);
+        let (key, line) = host_key(platform, &directory, *kind)?;
+        made.push(key);
+        lines.push(line);
     }
-    for line in made {
+    for line in lines {
         log(platform, Level::Info, &format!("ssh host key {line}"));
     }
-    Ok(format!("made ({} of the image masked)", old.len()))
+    Ok((made, format!("made ({} of the image masked)", old.len())))
 }
 
-/// Makes one key; returns its public line's kind and fingerprint.
+/// Makes one key; returns it with its kind and fingerprint for the log.
 fn host_key(
     platform: &impl Platform,
     directory: &Path,
     kind: HostKeyKind,
-) -> Result<String, Failure> {
+) -> Result<(HostKey, String), Failure> {
     let failed = |source| Failure::HostKey { kind: kind.as_str(), source };
     let (algorithm, name) = match kind {
         HostKeyKind::Ed25519 => (Algorithm::Ed25519, "ssh_host_ed25519_key"),
@@ -94,7 +120,8 @@ fn host_key(
     // The key, its encoding and the generator's buffers wipe themselves.
     let key = PrivateKey::random(&mut OsRng, algorithm.clone()).map_err(failed)?;
     let private = key.to_openssh(LineEnding::LF).map_err(failed)?;
-    let public = format!("{}\n", key.public_key().to_openssh().map_err(failed)?);
+    let line = key.public_key().to_openssh().map_err(failed)?;
+    let blob = key.public_key().to_bytes().map_err(failed)?;
 
     let path = directory.join(name);
     platform
@@ -102,9 +129,10 @@ fn host_key(
         .map_err(failure::path("making", &path))?;
     let path = directory.join(format!("{name}.pub"));
     platform
-        .create_file(&path, 0o644, public.as_bytes())
+        .create_file(&path, 0o644, format!("{line}\n").as_bytes())
         .map_err(failure::path("making", &path))?;
-    Ok(format!("{algorithm} {}", key.fingerprint(HashAlg::Sha256)))
+    let said = format!("{algorithm} {}", key.fingerprint(HashAlg::Sha256));
+    Ok((HostKey { kind, blob, line }, said))
 }
 
 fn host_key_files(platform: &impl Platform, directory: &Path) -> Result<Vec<String>, Failure> {

@@ -2,6 +2,7 @@
 
 pub mod configuration;
 pub mod disks;
+pub mod evidence;
 pub mod handover;
 pub mod identity;
 pub mod modules;

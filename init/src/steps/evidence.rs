@@ -1,0 +1,158 @@
+//! Evidence: a report that binds the machine's SSH host keys, left for the
+//! booted system, and the responder that answers the owner's nonces later.
+//!
+//! What is written to `/run/ravelin` is public: a report says something only
+//! to who verifies it, and the keys are public halves.
+
+use std::path::{Path, PathBuf};
+
+use protocol::config::{Attest, Config, HostKeyKind};
+use protocol::host_keys::HostKeys;
+use protocol::layout;
+use protocol::report_data::Binding;
+use sha2::{Digest as _, Sha256};
+
+use super::identity::Identity;
+use crate::boot::log;
+use crate::failure::{self, Failure};
+use crate::platform::{Level, Mount, Platform};
+use crate::reports::{RawReport, ReportError};
+use crate::snpguard;
+
+/// Where the kernel has configfs, if it does.
+const CONFIGFS: &str = "/sys/kernel/config";
+
+/// SNPGuard's place for its report.
+const SNPGUARD_REPORT: &str = "etc/report.json";
+
+/// Asks for what the configuration wants and leaves it behind; returns what
+/// the log says.
+///
+/// # Errors
+/// If evidence is wanted and there is no source, no report, or not the right
+/// one.
+pub fn leave(
+    platform: &impl Platform,
+    config: &Config,
+    identity: &Identity,
+) -> Result<String, Failure> {
+    let Some(attest) = &config.attest else { return Ok("not asked for".to_owned()) };
+    mount_configfs(platform)?;
+    let source = platform.open_reports(attest.source).map_err(Failure::Report)?;
+    let until = platform.elapsed() + attest.deadline.duration();
+
+    let blobs = identity.host_keys.iter().map(|key| key.blob.clone());
+    // At most two keys, made here: they are a set of host keys.
+    let host_keys = HostKeys::new(blobs).map_err(|error| Failure::Responder(error.into()))?;
+    let data = Binding::Boot { host_keys: &host_keys, receipt_head: None }.report_data();
+    let report = platform.report(&data, until).map_err(Failure::Report)?;
+    let id: String = report.report_id().iter().map(|byte| format!("{byte:02x}")).collect();
+    log(platform, Level::Info, &format!("evidence: report id {id}"));
+    write(platform, identity, &report, source)?;
+    if attest.snpguard {
+        snpguard_report(platform, identity, &report, until)?;
+    }
+    Ok(summary(source, attest))
+}
+
+fn summary(source: &str, attest: &Attest) -> String {
+    let snpguard = if attest.snpguard { ", /etc/report.json for SNPGuard" } else { "" };
+    format!("report by {source} in {}{snpguard}", layout::EVIDENCE)
+}
+
+/// A kernel without configfs has another source, or none.
+fn mount_configfs(platform: &impl Platform) -> Result<(), Failure> {
+    let target = Path::new(CONFIGFS);
+    let there = platform.kind(target).map_err(failure::path("looking at", target))?;
+    if there.is_none()
+        || platform.is_mount_point(target).map_err(failure::path("looking at", target))?
+    {
+        return Ok(());
+    }
+    super::mounts::mount(
+        platform,
+        &Mount {
+            source: "configfs",
+            target,
+            fstype: "configfs",
+            read_only: false,
+            nosuid: true,
+            nodev: true,
+            noexec: true,
+            options: "",
+        },
+    )
+}
+
+/// The files of the boot report.
+fn write(
+    platform: &impl Platform,
+    identity: &Identity,
+    report: &RawReport,
+    source: &str,
+) -> Result<(), Failure> {
+    let directory = Path::new(layout::EVIDENCE);
+    platform
+        .create_directory(directory, 0o755)
+        .map_err(failure::path("making the directory", directory))?;
+    let file = |name: &str, content: &[u8]| {
+        let path = directory.join(name);
+        platform.create_file(&path, 0o444, content).map_err(failure::path("making", &path))
+    };
+    file("report.bin", report.report.as_slice())?;
+    if let Some(certificates) = &report.certificates {
+        file("certificates.bin", certificates)?;
+    }
+    let lines: String = identity.host_keys.iter().map(|key| format!("{}\n", key.line)).collect();
+    file("ssh_host_keys", lines.as_bytes())?;
+    file("evidence.json", json(identity, report, source).as_bytes())
+}
+
+/// The same in one file, for programs. Nothing in it needs escaping: names of
+/// this program, hexadecimal and base64.
+fn json(identity: &Identity, report: &RawReport, source: &str) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let keys: Vec<String> =
+        identity.host_keys.iter().map(|key| format!("\"{}\"", key.line)).collect();
+    let certificates = match &report.certificates {
+        Some(table) => format!("\"{}\"", hex(table)),
+        None => "null".to_owned(),
+    };
+    format!(
+        "{{\"kind\":\"boot-evidence\",\"format\":1,\"role\":\"boot\",\"source\":\"{source}\",\
+         \"ssh_host_keys\":[{}],\"report\":\"{}\",\"certificates\":{certificates}}}\n",
+        keys.join(","),
+        hex(report.report.as_slice()),
+    )
+}
+
+/// A second report in SNPGuard's form: REPORT_DATA is SHA-256 of the ecdsa host
+/// key's blob and 32 zeros, which is what its `verify_report` compares.
+fn snpguard_report(
+    platform: &impl Platform,
+    identity: &Identity,
+    first: &RawReport,
+    until: std::time::Duration,
+) -> Result<(), Failure> {
+    let ecdsa = identity.host_keys.iter().find(|key| key.kind == HostKeyKind::EcdsaP256);
+    // The configuration asks for such a key; a root without /etc/ssh gets none.
+    let Some(key) = ecdsa else {
+        let line = "evidence: no ecdsa-p256 host key was made, so no /etc/report.json either";
+        log(platform, Level::Error, line);
+        return Ok(());
+    };
+    let mut data = [0; 64];
+    for (to, from) in data.iter_mut().zip(Sha256::digest(&key.blob)) {
+        *to = from;
+    }
+    let report = platform.report(&data, until).map_err(Failure::Report)?;
+    if report.report_id() != first.report_id() {
+        return Err(Failure::Report(ReportError::OtherGuest));
+    }
+    let path: PathBuf = Path::new(layout::SYSROOT).join(SNPGUARD_REPORT);
+    if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_some() {
+        platform.remove_file(&path).map_err(failure::path("removing", &path))?;
+    }
+    let text = snpguard::json(&report.report);
+    platform.create_file(&path, 0o444, text.as_bytes()).map_err(failure::path("making", &path))
+}
