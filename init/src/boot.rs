@@ -10,7 +10,9 @@ use crate::codes::Code;
 use crate::failure::{self, Failure, Step};
 use crate::platform::{Level, Platform};
 use crate::steps::root::OpenRoot;
-use crate::steps::{configuration, disks, evidence, handover, identity, modules, mounts, root, writable};
+use crate::steps::{
+    configuration, disks, evidence, handover, identity, modules, mounts, root, writable,
+};
 
 /// What the boot has found out so far, and where its time went.
 #[derive(Debug)]

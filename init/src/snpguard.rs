@@ -91,8 +91,10 @@ fn object(members: &[Member], rest: &mut &[u8]) -> String {
         // Writing into a String does not fail.
         let _infallible = match member {
             Integer(name, length) => {
-                let number =
-                    take(rest, *length).iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
+                let number = take(rest, *length)
+                    .iter()
+                    .rev()
+                    .fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
                 write!(text, "\"{name}\":{number}")
             }
             Bytes(name, length) => write!(text, "\"{name}\":{}", array(take(rest, *length))),

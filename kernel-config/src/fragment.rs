@@ -37,7 +37,8 @@ fn assignment(option: &KernelOption) -> String {
     match (option.need, option.module) {
         (Need::Never, _) => format!("# CONFIG_{symbol} is not set"),
         (Need::FileSystem | Need::Device | Need::Speed, Some(_)) => format!("CONFIG_{symbol}=m"),
-        (Need::FileSystem | Need::Device | Need::Speed, None) | (Need::Base | Need::Verity, _) => {
+        (Need::FileSystem | Need::Device | Need::Speed, None)
+        | (Need::Base | Need::Verity | Need::Evidence, _) => {
             format!("CONFIG_{symbol}=y")
         }
     }

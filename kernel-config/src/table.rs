@@ -12,6 +12,8 @@ pub enum Need {
     Base,
     /// By a root on dm-verity and its writable layer.
     Verity,
+    /// By attestation: the secure processor's reports, and the responder.
+    Evidence,
     /// By a root of one file system: that of the image is needed, the others
     /// are not.
     FileSystem,
@@ -32,6 +34,7 @@ impl Need {
         match self {
             Self::Base => "Needed by every image",
             Self::Verity => "Needed by a root on dm-verity and its writable layer",
+            Self::Evidence => "Needed by attestation, unless `attest.mode` is `none`",
             Self::FileSystem => "File systems of the root: the one that the image uses is needed",
             Self::Device => "Needed when the disk is attached in this way",
             Self::Speed => "Not needed; faster where the CPU has the instructions",
@@ -115,6 +118,38 @@ pub const OPTIONS: &[KernelOption] = &[
     module("OVERLAY_FS", "overlay", Need::Verity, "writes go to an overlay in memory"),
     built_in("TMPFS_XATTR", Need::Verity, "the overlay keeps its marks in extended attributes"),
     built_in("TMPFS_POSIX_ACL", Need::Verity, "access control lists survive in the overlay"),
+    // Evidence.
+    built_in("VIRT_DRIVERS", Need::Evidence, "the driver of the secure processor is one of them"),
+    module("CONFIGFS_FS", "configfs", Need::Evidence, "configfs-tsm gives the reports there"),
+    module(
+        "TSM_REPORTS",
+        "tsm",
+        Need::Evidence,
+        "it is configfs-tsm (selected by SEV_GUEST; Linux 6.16 calls the module tsm_report)",
+    ),
+    module(
+        "SEV_GUEST",
+        "sev_guest",
+        Need::Evidence,
+        "it speaks to the secure processor, which signs the reports",
+    ),
+    built_in("UNIX", Need::Evidence, "the responder's two processes talk over a socket pair"),
+    built_in("INET", Need::Evidence, "the responder listens on TCP"),
+    built_in("MEMFD_CREATE", Need::Evidence, "the responder's program is not a file"),
+    built_in("SECCOMP_FILTER", Need::Evidence, "the responder gives up all system calls but a few"),
+    module("VSOCKETS", "vsock", Need::Device, "the responder listens on vsock where the VM has it"),
+    module(
+        "VIRTIO_VSOCKETS",
+        "vmw_vsock_virtio_transport",
+        Need::Device,
+        "the responder listens on vsock where the VM has it",
+    ),
+    module(
+        "VIRTIO_VSOCKETS_COMMON",
+        "vmw_vsock_virtio_transport_common",
+        Need::Device,
+        "vsock over virtio is built on it (selected by VIRTIO_VSOCKETS)",
+    ),
     // File systems of the root.
     module("EROFS_FS", "erofs", Need::FileSystem, "the root is erofs, the default"),
     built_in(

@@ -140,6 +140,9 @@ impl<'a> Search<'a> {
                     self.required.insert(module);
                 }
             }
+            What::Driver(name) => {
+                self.need(&canonical(name), wanted_by)?;
+            }
             What::Module(name) => {
                 // Asked for by name: that it is refused is said.
                 if let Some(reason) = refusal(&canonical(name)) {

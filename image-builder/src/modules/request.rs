@@ -19,6 +19,8 @@ pub struct Request {
 pub(super) enum What {
     /// A module.
     Module(String),
+    /// A module that the kernel must have, and that it may refuse to load.
+    Driver(String),
     /// An algorithm of the kernel's crypto API, whichever module has it.
     Algorithm(String),
 }
@@ -33,6 +35,12 @@ impl Request {
     /// loaded, PID 1 says so and goes on.
     pub fn optional(module: impl Into<String>) -> Self {
         Self::new(What::Module(module.into()), false)
+    }
+
+    /// A driver that the kernel must have; when it cannot be loaded, because this
+    /// machine lacks the device, PID 1 says so and goes on.
+    pub fn driver(module: impl Into<String>) -> Self {
+        Self::new(What::Driver(module.into()), false)
     }
 
     /// An algorithm of the kernel's crypto API (`sha256`) without which the boot
@@ -74,6 +82,8 @@ pub enum Set {
     Sha512,
     /// The writable layer.
     Overlay,
+    /// Attestation reports, and the responder's vsock.
+    Evidence,
     /// A root file system.
     Root(FsType),
 }
@@ -87,7 +97,7 @@ pub struct SetError {
 
 impl Set {
     /// All sets.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::VirtioBlk,
         Self::VirtioMmio,
         Self::VirtioScsi,
@@ -96,6 +106,7 @@ impl Set {
         Self::Sha256,
         Self::Sha512,
         Self::Overlay,
+        Self::Evidence,
         Self::Root(FsType::Erofs),
         Self::Root(FsType::Squashfs),
         Self::Root(FsType::Ext4),
@@ -129,7 +140,11 @@ impl Set {
             Protection::InsecurePlain => None,
         };
         let writable = configuration.writable != Writable::Nothing;
-        Self::for_root(configuration.root.fstype, verity, writable)
+        let mut sets = Self::for_root(configuration.root.fstype, verity, writable);
+        if configuration.attest.is_some() {
+            sets.push(Self::Evidence);
+        }
+        sets
     }
 
     /// The set's name, as users write it.
@@ -144,6 +159,7 @@ impl Set {
             Self::Sha256 => "sha256",
             Self::Sha512 => "sha512",
             Self::Overlay => "overlay",
+            Self::Evidence => "evidence",
             Self::Root(fstype) => fstype.as_str(),
         }
     }
@@ -160,6 +176,10 @@ impl Set {
             Self::Sha256 => vec![Request::algorithm("sha256")],
             Self::Sha512 => vec![Request::algorithm("sha512")],
             Self::Overlay => modules(&["overlay"]),
+            // configfs-tsm comes with the driver, which depends on it.
+            Self::Evidence => {
+                vec![Request::driver("sev_guest"), Request::optional("vmw_vsock_virtio_transport")]
+            }
             Self::Root(fstype) => modules(&[fstype.as_str()]),
         };
         requests.into_iter().map(|request| request.wanted_by(format!("the set {self}"))).collect()
@@ -210,7 +230,7 @@ mod tests {
         for set in Set::ALL {
             for request in set.requests() {
                 let module = match request.what {
-                    What::Module(module) => module,
+                    What::Module(module) | What::Driver(module) => module,
                     What::Algorithm(name) => format!("{name}_generic"),
                 };
                 assert!(kernel_config::option_for_module(&module).is_some(), "{module}");

@@ -72,10 +72,7 @@ fn fresh_machine_id(platform: &impl Platform, config: &Config) -> Result<&'stati
     Ok("empty")
 }
 
-fn host_keys(
-    platform: &impl Platform,
-    config: &Config,
-) -> Result<(Vec<HostKey>, String), Failure> {
+fn host_keys(platform: &impl Platform, config: &Config) -> Result<(Vec<HostKey>, String), Failure> {
     let directory = in_root("etc/ssh");
     // Through a link, the image's own keys would stay in view.
     if !is_directory(platform, &in_root("etc"))? || !is_directory(platform, &directory)? {

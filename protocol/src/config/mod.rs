@@ -203,6 +203,15 @@ pub fn check_file(file: &[u8]) -> Result<(), ConfigError> {
     }
 }
 
+/// Whether reports are wanted, as far as an incomplete configuration says it:
+/// for tools that make the parts of an initramfs one by one. What cannot be read
+/// counts as the default.
+#[must_use]
+pub fn wants_evidence(file: Option<&[u8]>, cmdline: &CommandLine) -> bool {
+    let mode = Settings::collect(file, cmdline).and_then(|settings| settings.value("attest.mode"));
+    mode != Ok(AttestMode::None)
+}
+
 /// What to do after a refusal, as far as a configuration that was itself
 /// refused can still say: its own `on_failure` where exactly that is readable.
 #[must_use]

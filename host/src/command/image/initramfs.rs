@@ -80,8 +80,8 @@ pub(crate) struct Initramfs {
     /// Take this set of modules too: virtio-mmio, virtio-scsi, nvme, sha512, … (repeatable)
     ///
     /// The sets are: virtio-blk, virtio-mmio, virtio-scsi, nvme, verity, sha256, sha512, overlay,
-    /// and the file systems. An image with dm-verity gets virtio-blk, verity, its hash, overlay
-    /// and its file system without being asked.
+    /// evidence, and the file systems. An image with dm-verity gets virtio-blk, verity, its hash,
+    /// overlay and its file system without being asked, and evidence unless attest.mode is none.
     #[arg(long, value_name = "SET", value_parser = str::parse::<Set>)]
     set: Vec<Set>,
     /// Take this module too; the boot fails without it (repeatable)
@@ -185,7 +185,7 @@ pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
             Part::Base => base_archive(arguments)?,
             Part::Modules => {
                 progress.stage("reading modules", None);
-                let found = gather(arguments, measured.as_ref())?;
+                let found = gather(arguments, measured.as_ref(), toml.as_deref())?;
                 let archive = modules(&found)?;
                 closure = Some(found);
                 archive
@@ -303,7 +303,7 @@ fn measured(arguments: &Initramfs, toml: Option<&str>) -> Result<Option<Config>>
     }
 }
 
-fn gather(arguments: &Initramfs, measured: Option<&Config>) -> Result<Closure> {
+fn gather(arguments: &Initramfs, measured: Option<&Config>, toml: Option<&str>) -> Result<Closure> {
     let directory = arguments.kernel_modules.as_deref().unwrap_or(Path::new(""));
     let tree = ModuleTree::open(directory)?;
     if let Some(kernel) = &arguments.kernel {
@@ -327,7 +327,18 @@ fn gather(arguments: &Initramfs, measured: Option<&Config>) -> Result<Closure> {
                 given => given,
             };
             let sha256 = Some(VerityAlgorithm::Sha256);
-            file_systems.iter().flat_map(|fs| Set::for_root((*fs).into(), sha256, true)).collect()
+            let mut sets: Vec<Set> = file_systems
+                .iter()
+                .flat_map(|fs| Set::for_root((*fs).into(), sha256, true))
+                .collect();
+            let evidence = match measured {
+                Some(config) => config.attest.is_some(),
+                None => config::wants_evidence(toml.map(str::as_bytes), &CommandLine::default()),
+            };
+            if evidence {
+                sets.push(Set::Evidence);
+            }
+            sets
         }
     };
     sets.extend(&arguments.set);

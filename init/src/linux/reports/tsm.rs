@@ -90,9 +90,7 @@ impl<'a> Question<'a> {
             let found = provider.chars().take(32).collect();
             return Err(ReportError::Provider { found });
         }
-        let file = self
-            .open("inblob", OFlags::WRONLY)
-            .map_err(failed("opening the question"))?;
+        let file = self.open("inblob", OFlags::WRONLY).map_err(failed("opening the question"))?;
         let written = rustix::io::write(&file, data)
             .map_err(|error| failed("writing the question")(error.into()))?;
         if written != data.len() {
@@ -100,9 +98,7 @@ impl<'a> Question<'a> {
         }
         drop(file);
         let before = self.text("generation", "reading the generation")?;
-        let report = self
-            .read("outblob", MAX_REPORT)
-            .map_err(failed("reading the report"))?;
+        let report = self.read("outblob", MAX_REPORT).map_err(failed("reading the report"))?;
         let certificates = match self.read("auxblob", MAX_CERTIFICATES) {
             Ok(table) if table.is_empty() => None,
             Ok(table) => Some(table),
