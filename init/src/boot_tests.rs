@@ -185,7 +185,8 @@ fn the_report_binds_the_keys_of_this_boot() {
     let position = |start: &str| calls.iter().position(|call| call.starts_with(start)).unwrap();
     assert!(position("create /sysroot/etc/ssh/ssh_host_ed25519_key") < position("open-reports"));
     assert!(position("mount configfs /sys/kernel/config") < position("open-reports auto"));
-    assert!(position("report ") < position("move /run"));
+    assert!(position("report ") < position("responder 4777 1 keys"));
+    assert!(position("responder ") < position("move /run"));
 }
 
 #[test]
@@ -214,7 +215,8 @@ fn nothing_is_asked_for_where_no_evidence_is_wanted() {
     fake.no_reports.set(true);
     assert_eq!(outcome(&fake), "");
     assert!(fake.calls_of("open-reports").is_empty() && fake.calls_of("report ").is_empty());
-    assert_eq!(fake.file("/run/ravelin/report.bin"), None);
+    assert_eq!(fake.file("/run/ravelin/ssh_host_keys"), None);
+    assert!(fake.calls_of("responder ").is_empty());
 }
 
 #[test]
@@ -252,7 +254,8 @@ fn a_failure_at_any_step_ends_the_boot() {
             || call.starts_with("module /lib/modules/6.12.1/sha256.ko")
             || call.ends_with("/hidden")
     };
-    let effects = ["mount ", "verity ", "replace ", "create ", "mkdir", "move ", "hand-over "];
+    let effects =
+        ["mount ", "verity ", "replace ", "create ", "mkdir", "move ", "hand-over ", "responder "];
     let end = calls.iter().position(|call| call.starts_with("hand-over ")).unwrap();
     for (k, call) in calls[..end].iter().enumerate() {
         let fake = machine();

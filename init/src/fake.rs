@@ -3,11 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::config::{EvidenceSource, OnFailure};
+use protocol::host_keys::HostKeys;
 
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
@@ -303,6 +306,16 @@ impl Platform for Fake {
             answer[offset] ^= 1;
         }
         RawReport::check(&answer, Some(b"table".to_vec()), data)
+    }
+
+    fn start_responder(
+        &self,
+        port: NonZeroU16,
+        host_keys: &HostKeys,
+        _deadline: Duration,
+    ) -> Result<String, Box<dyn Error + Send + Sync>> {
+        self.call(format!("responder {port} {} keys", host_keys.blobs().len()))?;
+        Ok(format!("port {port}"))
     }
 
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error {

@@ -12,6 +12,7 @@
 //! - [`platform`] is all that the steps may do to the machine; its real
 //!   implementation is `linux`, the tests bring a recording one;
 //! - [`reports`] is what a source of attestation reports may answer;
+//! - [`responder`] is what stays behind after the hand-over;
 //! - [`failure`] names everything that can go wrong, [`codes`] says what to do.
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that cuts wrongly fails"))]
@@ -22,6 +23,7 @@ pub mod failure;
 mod linux;
 pub mod platform;
 pub mod reports;
+pub mod responder;
 pub mod snpguard;
 pub mod steps;
 

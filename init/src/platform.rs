@@ -4,11 +4,14 @@
 //! calls; the unit tests implement it with a recording fake, so that every
 //! order of failures can be played through without a VM.
 
+use std::error::Error;
 use std::io;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::config::{EvidenceSource, OnFailure};
+use protocol::host_keys::HostKeys;
 use protocol::report_data;
 
 use crate::failure::Step;
@@ -233,6 +236,19 @@ pub trait Platform {
         data: &[u8; report_data::LENGTH],
         until: Duration,
     ) -> Result<RawReport, ReportError>;
+
+    /// Leaves the attestation responder behind: it answers nonces on `port`
+    /// with reports over `host_keys`, each within `deadline`. Returns what the
+    /// log says of where it listens.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    fn start_responder(
+        &self,
+        port: NonZeroU16,
+        host_keys: &HostKeys,
+        deadline: Duration,
+    ) -> Result<String, Box<dyn Error + Send + Sync>>;
 
     /// Deletes what is left of the initramfs, makes `root` the root and becomes
     /// `program`. Returns only if that failed.

@@ -53,3 +53,6 @@ pub const NULL_DEVICE: (u32, u32) = (1, 3);
 /// Where PID 1 leaves the report that it asked for at boot, in the run-time
 /// tmpfs: `report.bin`, `certificates.bin`, `ssh_host_keys`, `evidence.json`.
 pub const EVIDENCE: &str = "/run/ravelin";
+
+/// An empty directory, mode 0555: root and working directory of the responder.
+pub const EMPTY: &str = "/run/ravelin/empty";

@@ -12,25 +12,34 @@ mod uevent;
 mod wait_entropy;
 
 use std::cell::OnceCell;
+use std::error::Error;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use protocol::config::{EvidenceSource, OnFailure};
+use protocol::host_keys::HostKeys;
+use protocol::layout;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::boot;
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
 use crate::reports::{RawReport, ReportError};
+use crate::responder::{self, Role};
 use reports::Source;
 
 /// Runs PID 1. Does not return: it becomes the real init, or stops the machine.
 pub fn run() {
     let start = Instant::now();
     if !rustix::process::getpid().is_init() {
+        let mut arguments = std::env::args_os();
+        if let Some(role) = arguments.next().and_then(|name| Role::from_name(&name)) {
+            return responder::run(role, arguments.next());
+        }
         eprintln!("ravelin: this is PID 1 of a virtual machine; only its kernel can start it");
         std::process::exit(1);
     }
@@ -179,6 +188,24 @@ impl Platform for Linux {
     fn report(&self, data: &[u8; 64], until: Duration) -> Result<RawReport, ReportError> {
         let looked_at = || ReportError::NoSource { looked_at: "none was opened".to_owned() };
         self.reports.get().ok_or_else(looked_at)?.report_in_time(data, self.start + until)
+    }
+
+    fn start_responder(
+        &self,
+        port: NonZeroU16,
+        host_keys: &HostKeys,
+        deadline: Duration,
+    ) -> Result<String, Box<dyn Error + Send + Sync>> {
+        let source = self.reports.get().ok_or("no report source was opened")?;
+        Ok(responder::start(responder::Setup {
+            program: Path::new("/proc/self/exe"),
+            port: port.get(),
+            host_keys: host_keys.clone(),
+            receipt_head: None,
+            source: source.descriptor()?,
+            deadline,
+            empty: PathBuf::from(layout::EMPTY),
+        })?)
     }
 
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error {

@@ -52,7 +52,18 @@ pub fn leave(
     if attest.snpguard {
         snpguard_report(platform, identity, &report, until)?;
     }
-    Ok(summary(source, attest))
+    let mut summary = summary(source, attest);
+    if let Some(port) = attest.responder_port {
+        let empty = Path::new(layout::EMPTY);
+        platform
+            .create_directory(empty, 0o555)
+            .map_err(failure::path("making the directory", empty))?;
+        let listening = platform
+            .start_responder(port, &host_keys, attest.deadline.duration())
+            .map_err(Failure::Responder)?;
+        summary.push_str(&format!(", responder on {listening}"));
+    }
+    Ok(summary)
 }
 
 fn summary(source: &str, attest: &Attest) -> String {

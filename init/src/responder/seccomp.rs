@@ -1,0 +1,91 @@
+//! The system calls that are left to the two processes. Anything else ends the
+//! process, and with it the other one.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+
+use super::Role;
+
+/// What both need: messages, memory, time, the end.
+const BOTH: &[i64] = &[
+    libc::SYS_brk,
+    libc::SYS_clock_gettime,
+    libc::SYS_close,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_futex,
+    libc::SYS_madvise,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_recvfrom,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sendto,
+    libc::SYS_sigaltstack,
+];
+
+/// The network side: connections. It cannot open, make or reach anything.
+const NETWORK: &[i64] = &[libc::SYS_accept4, libc::SYS_shutdown];
+
+/// The reporter: questions below configfs-tsm's directory, `/dev/sev-guest`'s
+/// ioctl, waiting for a busy source, a line in the kernel's log. No sockets.
+const REPORTER: &[i64] = &[
+    libc::SYS_clock_nanosleep,
+    libc::SYS_fstat,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_ioctl,
+    libc::SYS_lseek,
+    libc::SYS_mkdirat,
+    libc::SYS_nanosleep,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_read,
+    libc::SYS_statx,
+    libc::SYS_unlinkat,
+    libc::SYS_write,
+];
+
+/// The filter of a role.
+///
+/// # Errors
+/// If the filter cannot be expressed.
+pub(super) fn filter(role: Role) -> Result<BpfProgram, seccompiler::Error> {
+    let own = match role {
+        Role::Network => NETWORK,
+        Role::Reporter => REPORTER,
+    };
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        BOTH.iter().chain(own).map(|call| (*call, Vec::new())).collect();
+    // Memory, but never code.
+    let exec = u64::from(libc::PROT_EXEC.unsigned_abs());
+    rules.insert(libc::SYS_mmap, only(2, SeccompCmpOp::MaskedEq(exec), 0)?);
+    rules.insert(libc::SYS_mprotect, only(2, SeccompCmpOp::MaskedEq(exec), 0)?);
+    // The standard library looks whether a descriptor is open before it closes
+    // it, in builds with debug assertions.
+    let get = u64::from(libc::F_GETFD.unsigned_abs());
+    rules.insert(libc::SYS_fcntl, only(1, SeccompCmpOp::Eq, get)?);
+    let arch = std::env::consts::ARCH.try_into().map_err(seccompiler::Error::Backend)?;
+    let filter = SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch);
+    filter.and_then(TryInto::try_into).map_err(seccompiler::Error::Backend)
+}
+
+/// A call is allowed if its argument number `index` compares with `value`.
+fn only(
+    index: u8,
+    operator: SeccompCmpOp,
+    value: u64,
+) -> Result<Vec<SeccompRule>, seccompiler::Error> {
+    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value);
+    let rule = condition.and_then(|condition| SeccompRule::new(vec![condition]));
+    Ok(vec![rule.map_err(seccompiler::Error::Backend)?])
+}
