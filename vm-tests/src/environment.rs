@@ -30,6 +30,8 @@ pub enum Tool {
     DebianRoot,
     /// The private SSH key that the Debian root lets in.
     SshKey,
+    /// A firmware that measures the kernel; measured, not run.
+    Firmware,
 }
 
 impl Tool {
@@ -46,6 +48,7 @@ impl Tool {
             Tool::GuestProbe => "RAVELIN_GUEST_PROBE",
             Tool::DebianRoot => "RAVELIN_TEST_ROOT",
             Tool::SshKey => "RAVELIN_TEST_SSH_KEY",
+            Tool::Firmware => "RAVELIN_TEST_FIRMWARE",
         })
     }
 

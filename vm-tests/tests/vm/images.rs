@@ -180,7 +180,7 @@ impl Disk {
     fn vm(&self) -> Vm {
         let vm = Vm::new()
             .initrd(&self.initramfs)
-            .cmdline(format!("{BASE} {}", self.cmdline()))
+            .cmdline(format!("{BASE} {} ravelin.attest.mode=none", self.cmdline()))
             .disk(&self.image, "ravelin-root");
         match &self.hash {
             Some(hash) => vm.disk(hash, "ravelin-hash"),

@@ -18,7 +18,7 @@ use attestation::verify::{ReportData, Request, Verdict, verify};
 use vm_tests::{Environment, Launch, Outcome, Ssh, Stop, WorkDir, free_port};
 
 use crate::debian;
-use crate::fixtures::{SmallRoot, directory};
+use crate::fixtures::{Settings, SmallRoot, directory};
 
 #[path = "../../../attestation/tests/measurement_common/mod.rs"]
 mod measurement_common;
@@ -26,6 +26,16 @@ mod measurement_common;
 /// The simulator's keys, made once for all these tests.
 fn state() -> PathBuf {
     directory().join("simulator")
+}
+
+/// A VM with the simulated secure processor, on one chip for all these tests.
+pub(crate) fn simulated(vm: &Path) -> Launch {
+    Launch::new(vm).simulator_argument("--state").simulator_argument(state())
+}
+
+/// The root that the simulator's reports chain to, for `--trust-root`.
+pub(crate) fn root_file() -> PathBuf {
+    state().join("milan/root.pem")
 }
 
 /// A firmware that is measured and never runs.
@@ -39,8 +49,8 @@ fn firmware() -> &'static Path {
 }
 
 /// A VM as its owner describes it.
-struct Described {
-    cmdline: String,
+pub(crate) struct Described {
+    pub(crate) cmdline: String,
     vcpus: u32,
     cpu: &'static str,
     policy: u64,
@@ -48,13 +58,23 @@ struct Described {
 
 impl Described {
     fn new(actions: &str) -> Self {
-        let settings = SmallRoot::get().settings.clone().with("attest.mode", "none");
+        Self::with(&SmallRoot::get().settings, actions)
+    }
+
+    pub(crate) fn with(settings: &Settings, actions: &str) -> Self {
         let cmdline = format!("{settings} probe.do={actions}");
         Self { cmdline, vcpus: 1, cpu: "EPYC-v4", policy: 0x3_0000 }
     }
 
-    /// Starts it by `ravelin launch`, and waits for its end.
+    /// Lets it boot, and waits for its end.
     fn run(&self, simulator: &[&str]) -> Outcome {
+        let outcome = self.launch(simulator);
+        outcome.booted();
+        outcome
+    }
+
+    /// Starts it by `ravelin launch`, and waits for its end.
+    pub(crate) fn launch(&self, simulator: &[&str]) -> Outcome {
         let root = SmallRoot::get();
         let work = WorkDir::new();
         let vm = work.join("vm.toml");
@@ -77,17 +97,15 @@ impl Described {
             text(&Environment::get().modules()),
         );
         fs::write(&vm, description).unwrap();
-        let mut launch = Launch::new(&vm).simulator_argument("--state").simulator_argument(state());
+        let mut launch = simulated(&vm);
         for argument in simulator {
             launch = launch.simulator_argument(argument);
         }
-        let outcome = launch.start().finish();
-        outcome.booted();
-        outcome
+        launch.start().finish()
     }
 
     /// What the owner computes.
-    fn measurement(&self) -> [u8; 48] {
+    pub(crate) fn measurement(&self) -> [u8; 48] {
         let open = |path: &Path| fs::File::open(path).unwrap();
         let boot = DirectBoot {
             kernel: &mut open(&Environment::get().kernel()),
@@ -123,7 +141,7 @@ fn tsm(outcome: &Outcome, action: &str) -> Evidence {
 
 /// The root that the simulator told its user of.
 fn root() -> Certificate {
-    Certificate::load(&fs::read(state().join("milan/root.pem")).unwrap()).unwrap()
+    Certificate::load(&fs::read(root_file()).unwrap()).unwrap()
 }
 
 fn chain(certificates: &[u8], roots: &Roots) -> Option<VerifiedChain> {
@@ -138,17 +156,27 @@ fn now() -> UnixTime {
 }
 
 fn verdict(report: &[u8], certificates: &[u8], measurement: [u8; 48], byte: u8) -> Verdict {
+    verdict_of(report, certificates, measurement, [byte; 64])
+}
+
+/// What the owner makes of it, with the simulator's root trusted by name.
+pub(crate) fn verdict_of(
+    report: &[u8],
+    certificates: &[u8],
+    measurement: [u8; 48],
+    report_data: [u8; 64],
+) -> Verdict {
     let report = Report::parse(report).unwrap();
     let roots = Roots::none().with_given(root()).unwrap();
     let chain = chain(certificates, &roots).unwrap();
     let mut policy = Policy::default();
     policy.measurements = vec![measurement.into()];
     policy.allow.insert(Exception::SimulatorRoot);
-    let request = Request::new(now(), ReportData::Expected([byte; 64]));
+    let request = Request::new(now(), ReportData::Expected(report_data));
     verify(&report, Ok(&chain), &policy, &request)
 }
 
-fn codes(verdict: &Verdict) -> Vec<String> {
+pub(crate) fn codes(verdict: &Verdict) -> Vec<String> {
     verdict.findings().map(|finding| finding.code().to_owned()).collect()
 }
 
@@ -205,13 +233,8 @@ fn a_changed_vm_reports_what_it_is() {
 #[test]
 fn it_lives_through_the_boot_of_systemd() {
     let port = free_port();
-    let description = fs::read_to_string(debian::Image::get().vm_on_port(port)).unwrap();
-    let vm = debian::Image::get().directory.join(format!("simulated.{port}.toml"));
-    let firmware = format!("firmware = \"{}\"\n", firmware().display());
-    fs::write(&vm, format!("{firmware}{description}")).unwrap();
-    let launch = Launch::new(&vm).time_limit(debian::LIMIT);
-    let launch = launch.simulator_argument("--state").simulator_argument(state());
-    let mut machine = launch.start();
+    let vm = debian::Image::get().vm_on_port(port);
+    let mut machine = simulated(&vm).time_limit(debian::LIMIT).start();
     let ssh = Ssh::wait(&mut machine, port);
     assert_eq!(ssh.run("systemctl is-system-running --wait"), "running");
     let report = "cd /sys/kernel/config/tsm/report && mkdir owner && \

@@ -16,6 +16,8 @@ pub(crate) fn perform(action: &str) -> io::Result<String> {
     match kind {
         // Reads all of a file, through whatever protects it.
         "read" => read(path),
+        // Says all of a file.
+        "hex" => fs::read(path).map(hex::encode),
         // Writes a file and reads it back.
         "write" => write(path),
         // Writes until there is no more room.
