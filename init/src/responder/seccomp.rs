@@ -89,3 +89,79 @@ fn only(
     let rule = condition.and_then(|condition| SeccompRule::new(vec![condition]));
     Ok(vec![rule.map_err(seccompiler::Error::Backend)?])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use nix::sys::signal::Signal;
+
+    use super::*;
+
+    /// Says to the process below which role it has and what it tries.
+    const TRY: &str = "RAVELIN_TEST_SECCOMP";
+
+    /// Not a test of its own: confines itself and tries what it was told.
+    #[test]
+    #[ignore = "started by the test below"]
+    fn tries() {
+        let told = std::env::var(TRY).unwrap();
+        let (role, what) = told.split_once(' ').unwrap();
+        let role = Role::from_name(role.as_ref()).unwrap();
+        seccompiler::apply_filter(&filter(role).unwrap()).unwrap();
+        match what {
+            "open" => drop(rustix::fs::openat(
+                rustix::fs::CWD,
+                "/",
+                rustix::fs::OFlags::PATH,
+                rustix::fs::Mode::empty(),
+            )),
+            "socket" => drop(rustix::net::socket(
+                rustix::net::AddressFamily::INET,
+                rustix::net::SocketType::STREAM,
+                None,
+            )),
+            "accept" => drop(rustix::net::accept_with(
+                rustix::stdio::stdin(),
+                rustix::net::SocketFlags::CLOEXEC,
+            )),
+            "chdir" => drop(rustix::process::chdir("/")),
+            "kill" => drop(rustix::process::test_kill_process(rustix::process::getpid())),
+            "nothing" => {}
+            other => panic!("{other}"),
+        }
+        // Not the harness's own end, which needs more than a role has.
+        std::process::exit(42);
+    }
+
+    fn outcome(role: Role, what: &str) -> (Option<i32>, Option<i32>) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "--ignored", "responder::seccomp::tests::tries"]);
+        let status = command.env(TRY, format!("{} {what}", role.name())).output().unwrap().status;
+        (status.code(), status.signal())
+    }
+
+    #[test]
+    fn what_is_not_listed_ends_the_process() {
+        let killed = (None, Some(Signal::SIGSYS as i32));
+        let lives = (Some(42), None);
+        let table = [
+            (Role::Network, "nothing", lives),
+            (Role::Network, "accept", lives),
+            (Role::Network, "open", killed),
+            (Role::Network, "socket", killed),
+            (Role::Network, "chdir", killed),
+            (Role::Network, "kill", killed),
+            (Role::Reporter, "nothing", lives),
+            (Role::Reporter, "open", lives),
+            (Role::Reporter, "accept", killed),
+            (Role::Reporter, "socket", killed),
+            (Role::Reporter, "chdir", killed),
+            (Role::Reporter, "kill", killed),
+        ];
+        for (role, what, expected) in table {
+            assert_eq!(outcome(role, what), expected, "{role:?} tries {what}");
+        }
+    }
+}
