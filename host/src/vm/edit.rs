@@ -26,8 +26,10 @@ cpu = "EPYC-v4"
 memory = "2G"
 
 [network]
-# 127.0.0.1:2222 leads to the guest's SSH server.
+# 127.0.0.1:2222 leads to the guest's SSH server, 127.0.0.1:4777 to its
+# attestation responder.
 ssh_port = 2222
+attest_port = 4777
 
 [sev]
 # In every attestation report: SMT allowed, debugging by the host not.
@@ -330,6 +332,7 @@ mod tests {
                 "cmdline",
                 "memory",
                 "ssh_port",
+                "attest_port",
                 "policy",
                 "file",
                 "serial",
