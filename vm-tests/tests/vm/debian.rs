@@ -229,12 +229,20 @@ impl Image {
     }
 
     /// The VM description, with another SSH port than the template's.
-    pub(crate) fn vm_on_port(&self, port: u16) -> PathBuf {
-        let text = fs::read_to_string(self.directory.join("vm.toml")).unwrap();
-        let usual = "ssh_port = 2222";
-        assert!(text.contains(usual), "{text}");
-        let vm = self.directory.join(format!("vm-{port}.toml"));
-        fs::write(&vm, text.replace(usual, &format!("ssh_port = {port}"))).unwrap();
+    pub(crate) fn vm_on_port(&self, ssh: u16) -> PathBuf {
+        self.vm_on_ports(ssh, free_port())
+    }
+
+    /// The VM description, with other ports than the template's.
+    pub(crate) fn vm_on_ports(&self, ssh: u16, attest: u16) -> PathBuf {
+        let mut text = fs::read_to_string(self.directory.join("vm.toml")).unwrap();
+        for (key, usual, port) in [("ssh_port", 2222, ssh), ("attest_port", 4777, attest)] {
+            let line = format!("{key} = {usual}\n");
+            assert!(text.contains(&line), "{text}");
+            text = text.replace(&line, &format!("{key} = {port}\n"));
+        }
+        let vm = self.directory.join(format!("vm-{ssh}.toml"));
+        fs::write(&vm, text).unwrap();
         vm
     }
 

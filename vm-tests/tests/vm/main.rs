@@ -7,10 +7,12 @@
     reason = "helpers of tests: what goes wrong is the failure of the test that called them"
 )]
 
+mod attested;
 mod boots;
 mod configuration_attacks;
 mod debian;
 mod disk_attacks;
+mod evidence;
 mod fixtures;
 mod harness;
 mod images;
