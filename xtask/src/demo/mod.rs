@@ -1,8 +1,9 @@
-//! `cargo xtask demo`: a Debian on a verified disk, from its packages to a
-//! login, with the commands that a user would type.
+//! `cargo xtask demo`: a Debian on a verified disk, from its packages to an
+//! attested login, with the commands that a user would type.
 //!
-//! There is no SNP hardware in it: the processor is emulated, nothing is
-//! protected or attested, and the text says so. Everything else is real.
+//! There is no SNP hardware in it: the processor and its secure processor are
+//! emulated, nothing is protected, and the text says so. Everything else is
+//! real.
 
 mod machine;
 mod ssh;
@@ -27,8 +28,9 @@ use crate::setup::{self, Prepared};
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(90);
 
-/// The port of the template that `ravelin image` writes.
-const USUAL_SSH_PORT: u16 = 2222;
+/// The ports of the template that `ravelin image` writes: of ssh and of the
+/// attestation responder.
+const USUAL_PORTS: [(&str, u16); 2] = [("ssh_port", 2222), ("attest_port", 4777)];
 
 /// What is shown once logged in: a command and why it is worth a look.
 const SHOWN: &[(&str, &str)] = &[
@@ -74,19 +76,20 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     title("Booting it: QEMU emulates the processor, so this takes a minute and protects nothing");
     let image = demo.directory.join("root.img");
     let before = sha256(&image)?;
-    let port = demo.choose_ssh_port()?;
+    demo.choose_ports()?;
     let mut machine = demo.launch()?;
-    let fingerprint = machine.wait_for_fingerprint(BOOT_LIMIT)?;
+    let _not_to_be_trusted = machine.wait_for_fingerprint(BOOT_LIMIT)?;
 
-    title("Logging in");
-    let ssh = Ssh::new(&demo.directory, port, prepared.ssh_key);
-    let seen = ssh.wait_for_fingerprint(&mut machine, BOOT_LIMIT)?;
-    println!("host key on the console: {fingerprint}");
-    println!("host key that ssh sees:  {seen}");
-    ensure!(fingerprint == seen, "ssh does not talk to the machine that was booted");
+    title("Attesting it: the console above is the host's word; this is the secure processor's");
+    demo.attest()?;
     println!(
-        "The same. (A host could forge this console; attested SSH is what will rule that out.)"
+        "Its root is the simulator's, which anybody can have: it is trusted because the command \
+         names it."
     );
+
+    title("Logging in: ssh takes the host key from the attested report and from nowhere else");
+    let ssh = Ssh::new(demo.ssh_config()?, prepared.ssh_key);
+    ssh.wait(&mut machine, BOOT_LIMIT)?;
     for (shown, why) in SHOWN {
         println!("\n# {why}\nroot@ravelin:~# {shown}");
         ssh.show(shown)?;
@@ -105,6 +108,7 @@ pub(crate) fn run(project: &Project) -> Result<()> {
     );
     println!("  ravelin inspect {}", demo.directory.join("initramfs.cpio.zst").display());
     println!("  ravelin launch --simulate --vm {}", demo.vm().display());
+    println!("  ravelin measure --vm {}", demo.vm().display());
     Ok(())
 }
 
@@ -146,25 +150,55 @@ impl Demo {
         initramfs.arg(self.directory.join("initramfs.cpio.zst"));
         initramfs.arg("--kernel").arg(prepared.kernel.join(format!("boot/vmlinuz-{version}")));
         initramfs.arg("--kernel-modules").arg(prepared.kernel.join("lib/modules").join(version));
+        initramfs.arg("--firmware").arg(&prepared.firmware);
         initramfs.args(["--module", "virtio_net"]);
         initramfs.arg("--vm").arg(self.vm());
         show_and_run(&mut initramfs)
     }
 
-    /// Another port where the usual one is taken.
-    fn choose_ssh_port(&self) -> Result<u16> {
-        let free =
-            |port| TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
-        let port = free(USUAL_SSH_PORT).or_else(|_| free(0)).context("find a free port")?.port();
-        if port != USUAL_SSH_PORT {
-            println!("Port {USUAL_SSH_PORT} is taken; vm.toml gets {port} instead.");
-            let usual = format!("ssh_port = {USUAL_SSH_PORT}");
-            let text = fs::read_to_string(self.vm()).context("read vm.toml")?;
-            ensure!(text.contains(&usual), "vm.toml has no {usual}");
-            fs::write(self.vm(), text.replace(&usual, &format!("ssh_port = {port}")))
-                .context("write vm.toml")?;
+    /// Other ports where the usual ones are taken.
+    fn choose_ports(&self) -> Result<()> {
+        let mut text = fs::read_to_string(self.vm()).context("read vm.toml")?;
+        for (key, usual) in USUAL_PORTS {
+            let free = |port| {
+                TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr())
+            };
+            let port = free(usual).or_else(|_| free(0)).context("find a free port")?.port();
+            if port != usual {
+                println!("Port {usual} is taken; {key} in vm.toml is {port} instead.");
+            }
+            let line = format!("{key} = {usual}");
+            ensure!(text.contains(&line), "vm.toml has no {line}");
+            text = text.replace(&line, &format!("{key} = {port}"));
         }
-        Ok(port)
+        fs::write(self.vm(), text).context("write vm.toml")
+    }
+
+    /// The simulator's keys, and the root that its reports chain to.
+    fn simulator(&self) -> PathBuf {
+        self.directory.join("simulator")
+    }
+
+    fn root(&self) -> PathBuf {
+        self.simulator().join("milan/root.pem")
+    }
+
+    fn attest(&self) -> Result<()> {
+        let mut attest = self.ravelin_command();
+        attest.args(["attest", "--wait", "5m", "--vm"]).arg(self.vm());
+        attest.arg("--trust-root").arg(self.root());
+        show_and_run(&mut attest)
+    }
+
+    /// The configuration by which ssh knows the machine as `demo`.
+    fn ssh_config(&self) -> Result<PathBuf> {
+        let path = self.directory.join("ssh.conf");
+        let mut config = self.ravelin_command();
+        config.args(["ssh-config", "demo", "--user", "root", "--vm"]).arg(self.vm());
+        config.arg("--trust-root").arg(self.root()).arg("--output").arg(&path);
+        show_and_run(&mut config)?;
+        print!("{}", fs::read_to_string(&path).context("read the ssh configuration")?);
+        Ok(path)
     }
 
     fn launch(&self) -> Result<Machine> {
@@ -172,6 +206,8 @@ impl Demo {
         let mut launch = self.ravelin_command();
         launch.args(["launch", "--simulate", "--timeout", "10m", "--vm"]).arg(self.vm());
         launch.arg("--console-log").arg(&log);
+        launch.args(["--simulator-argument", "--state", "--simulator-argument"]);
+        launch.arg(self.simulator());
         println!("$ {}", command::shown(&launch));
         Machine::start(launch, log)
     }

@@ -1,52 +1,48 @@
-//! ssh to the demo's machine, with nothing of the user's own configuration.
+//! ssh to the demo's machine, with the configuration that `ravelin ssh-config`
+//! wrote and nothing of the user's own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::machine::Machine;
-use crate::command;
 
 /// No command of the demo takes longer, even on a busy machine.
 const COMMAND_LIMIT: &str = "90";
 
+/// What ssh says while the guest's server is not up: QEMU's forwarding accepts
+/// before anybody listens.
+const NOT_YET: [&str; 4] = ["reset", "closed", "refused", "timed out"];
+
 pub(crate) struct Ssh {
-    port: u16,
+    config: PathBuf,
     key: PathBuf,
-    known_hosts: PathBuf,
 }
 
 impl Ssh {
-    pub(crate) fn new(directory: &Path, port: u16, key: PathBuf) -> Self {
-        Self { port, key, known_hosts: directory.join("known_hosts") }
+    pub(crate) fn new(config: PathBuf, key: PathBuf) -> Self {
+        Self { config, key }
     }
 
-    /// Waits for the server; the fingerprint of its key, which from then on is
-    /// the only one that is accepted.
-    pub(crate) fn wait_for_fingerprint(
-        &self,
-        machine: &mut Machine,
-        limit: Duration,
-    ) -> Result<String> {
+    /// Waits for the server.
+    pub(crate) fn wait(&self, machine: &mut Machine, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
-        let key = loop {
+        loop {
             machine.check(deadline, "the SSH server did not answer")?;
-            if let Some(key) = self.scan()? {
-                break key;
+            let Output { status, stderr, .. } =
+                self.command().arg("true").output().context("start ssh")?;
+            if status.success() {
+                return Ok(());
+            }
+            let error = String::from_utf8_lossy(&stderr);
+            if !NOT_YET.iter().any(|word| error.contains(word)) {
+                bail!("ssh: {}", error.trim());
             }
             thread::sleep(Duration::from_millis(500));
-        };
-        fs::write(&self.known_hosts, key).context("write known_hosts")?;
-        let shown = command::stdout(Command::new("ssh-keygen").arg("-lf").arg(&self.known_hosts))?;
-        shown
-            .split_whitespace()
-            .nth(1)
-            .map(str::to_owned)
-            .context("ssh-keygen shows no fingerprint")
+        }
     }
 
     /// Runs a command there and shows what it says; it may fail.
@@ -55,7 +51,7 @@ impl Ssh {
         let status = self.command().arg(remote).status().context("start ssh")?;
         // 255 is ssh's own failure, 124 the time limit's.
         match status.code() {
-            Some(124 | 255) | None => anyhow::bail!("ssh: {status}"),
+            Some(124 | 255) | None => bail!("ssh: {status}"),
             Some(_) => super::check_interrupted(),
         }
     }
@@ -68,30 +64,13 @@ impl Ssh {
         self.command().arg(remote).status().context("start ssh").map(drop)
     }
 
-    fn scan(&self) -> Result<Option<String>> {
-        let output = Command::new("ssh-keyscan")
-            .args(["-T", "5", "-t", "ed25519", "-p", &self.port.to_string(), "127.0.0.1"])
-            .output()
-            .context("start ssh-keyscan")?;
-        let keys = String::from_utf8(output.stdout).context("read ssh-keyscan")?;
-        Ok(Some(keys).filter(|keys| keys.contains("ssh-ed25519")))
-    }
-
     fn command(&self) -> Command {
         let mut ssh = Command::new("timeout");
-        ssh.args([COMMAND_LIMIT, "ssh", "-F", "none", "-p", &self.port.to_string(), "-i"]);
-        ssh.arg(&self.key);
-        for option in [
-            "BatchMode=yes",
-            "ConnectTimeout=30",
-            "IdentitiesOnly=yes",
-            "LogLevel=ERROR",
-            "StrictHostKeyChecking=yes",
-            &format!("UserKnownHostsFile={}", self.known_hosts.display()),
-        ] {
+        ssh.args([COMMAND_LIMIT, "ssh", "-F"]).arg(&self.config).arg("-i").arg(&self.key);
+        for option in ["BatchMode=yes", "ConnectTimeout=30", "IdentitiesOnly=yes"] {
             ssh.args(["-o", option]);
         }
-        ssh.arg("root@127.0.0.1");
+        ssh.arg("demo");
         ssh
     }
 }
