@@ -242,6 +242,14 @@ fn evidence_that_cannot_be_had_ends_the_boot() {
 /// mounted, opened, made or handed over. The exceptions are named.
 #[test]
 fn a_failure_at_any_step_ends_the_boot() {
+    // With everything that evidence can ask for.
+    let machine = || {
+        let fake = machine();
+        fake.add("/sys/kernel/config", Node::Directory);
+        fake.add_file("/etc/ravelin.toml", "compat.snpguard = true");
+        fake.add_file("/sysroot/etc/report.json", "the image's");
+        fake
+    };
     let calls = {
         let fake = machine();
         boot(&fake);

@@ -313,6 +313,7 @@ impl Platform for Fake {
         port: NonZeroU16,
         host_keys: &HostKeys,
         _deadline: Duration,
+        _report_id: &[u8; 32],
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         self.call(format!("responder {port} {} keys", host_keys.blobs().len()))?;
         Ok(format!("port {port}"))

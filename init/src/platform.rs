@@ -238,7 +238,8 @@ pub trait Platform {
     ) -> Result<RawReport, ReportError>;
 
     /// Leaves the attestation responder behind: it answers nonces on `port`
-    /// with reports over `host_keys`, each within `deadline`. Returns what the
+    /// with reports over `host_keys`, each within `deadline` and with this
+    /// REPORT_ID. Returns what the
     /// log says of where it listens.
     ///
     /// # Errors
@@ -248,6 +249,7 @@ pub trait Platform {
         port: NonZeroU16,
         host_keys: &HostKeys,
         deadline: Duration,
+        report_id: &[u8; 32],
     ) -> Result<String, Box<dyn Error + Send + Sync>>;
 
     /// Deletes what is left of the initramfs, makes `root` the root and becomes

@@ -60,6 +60,7 @@ fn setup(port: u16, source: OwnedFd, empty: PathBuf) -> Setup<'static> {
         receipt_head: None,
         source,
         deadline: Duration::from_secs(5),
+        report_id: [0; 32],
         empty,
     }
 }

@@ -14,11 +14,11 @@ use crate::build::Built;
 /// What only the simulator's own programs may contain. A test root has the
 /// organization in its name, so this finds those, too. Private keys are in no
 /// program at all.
-const MARKS: [&str; 5] = [
+const MARKS: [&str; 4] = [
     names::PORT,
     names::ORGANIZATION,
-    names::CMDLINE_SUFFIX,
-    names::GUEST_DIRECTORY,
+    // And so the command line's suffix and the archive's directory.
+    names::GUEST_PROGRAM,
     "PRIVATE KEY-----\nMII",
 ];
 
@@ -29,8 +29,9 @@ pub(crate) fn check(built: &Built) -> Result<()> {
     }
     // That the search finds what is there.
     let found = marks(&read(&built.simulator)?);
-    let expected = names::ORGANIZATION;
-    ensure!(found.contains(&expected), "the simulator itself has no {expected:?}: {found:?}");
+    for expected in [names::PORT, names::ORGANIZATION, names::GUEST_PROGRAM] {
+        ensure!(found.contains(&expected), "the simulator itself has no {expected:?}: {found:?}");
+    }
     println!("purity: PID 1 and ravelin have nothing of the simulator in them");
     Ok(())
 }

@@ -11,9 +11,11 @@ use serde::Deserialize;
 /// instead of a hang after a panic, no entropy credit for a seed that the boot
 /// loader (the host) hands over; and for systemd, which would trust the host: no
 /// credentials from SMBIOS or fw_cfg (they can set root's authorized keys), no
-/// partitions mounted or swapped on because the host has added them.
+/// partitions mounted or swapped on because the host has added them, no SSH
+/// server on a vsock device of the host's (systemd 256 and later).
 pub const BASE: &str = "console=ttyS0 panic=-1 random.trust_bootloader=off \
-                        systemd.import_credentials=no systemd.gpt_auto=no systemd.swap=no";
+                        systemd.import_credentials=no systemd.gpt_auto=no systemd.swap=no \
+                        systemd.ssh_auto=no";
 
 /// The keys that describe the image: a new image replaces them all, and every
 /// other word of the command line stays as it is.

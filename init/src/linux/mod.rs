@@ -195,6 +195,7 @@ impl Platform for Linux {
         port: NonZeroU16,
         host_keys: &HostKeys,
         deadline: Duration,
+        report_id: &[u8; 32],
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         let source = self.reports.get().ok_or("no report source was opened")?;
         Ok(responder::start(responder::Setup {
@@ -204,6 +205,7 @@ impl Platform for Linux {
             receipt_head: None,
             source: source.descriptor()?,
             deadline,
+            report_id: *report_id,
             empty: PathBuf::from(layout::EMPTY),
         })?)
     }

@@ -22,6 +22,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
+use super::network::PATIENCE;
 use super::reporter::Facts;
 use super::role::READY;
 use super::{Role, StartError, listen};
@@ -45,6 +46,9 @@ pub struct Setup<'a> {
     pub source: OwnedFd,
     /// How long one report may take.
     pub deadline: Duration,
+    /// REPORT_ID of the report that was made at boot: every other one is of
+    /// another guest.
+    pub report_id: [u8; 32],
     /// An empty directory of root's with mode 0555, which becomes the root of
     /// both.
     pub empty: PathBuf,
@@ -71,7 +75,9 @@ pub fn start(setup: Setup<'_>) -> Result<String, StartError> {
     let facts = Facts {
         host_keys: setup.host_keys,
         receipt_head: setup.receipt_head,
-        deadline: setup.deadline,
+        // Nobody waits longer for the network side.
+        deadline: setup.deadline.min(PATIENCE),
+        report_id: setup.report_id,
     };
     rustix::net::send(&control, &facts.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
         .map_err(failed("telling the reporter"))?;

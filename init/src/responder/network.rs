@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use protocol::responder::{HEAD, MAGIC, MAX_BODY, Status, refusal};
+use protocol::responder::{HEAD, MAGIC, MAX_BODY, QUESTION, Status, refusal};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
@@ -32,7 +32,7 @@ const NO_MEMORY: Duration = Duration::from_millis(100);
 
 /// How long a whole question waits for the reporter, which has a deadline of
 /// its own; then the answer is [`Status::Unavailable`].
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The network side, at work.
 pub(super) struct Network<'a> {
@@ -199,6 +199,11 @@ impl<'a> Network<'a> {
                             let busy = refusal(Status::Busy);
                             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
                             let _lost = rustix::net::send(&socket, &busy, flags);
+                            // Closing over an unread question would take the
+                            // answer back.
+                            let mut question = [0; QUESTION];
+                            let flags = RecvFlags::DONTWAIT;
+                            let _lost = rustix::net::recv(&socket, &mut question, flags);
                             continue;
                         };
                         self.next_id += 1;

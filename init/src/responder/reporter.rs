@@ -15,7 +15,7 @@ use protocol::responder::{Evidence, MAX_BODY};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
-use crate::reports::RawReport;
+use crate::reports::{RawReport, ReportError};
 
 /// First byte of an answer to the network side: evidence follows.
 const EVIDENCE: u8 = 0;
@@ -32,17 +32,20 @@ pub(super) struct Facts {
     pub(super) receipt_head: Option<[u8; 32]>,
     /// How long one report may take.
     pub(super) deadline: Duration,
+    /// REPORT_ID of this guest.
+    pub(super) report_id: [u8; 32],
 }
 
 /// The longest encoding of [`Facts`], in bytes, rounded up.
 pub(super) const MAX_FACTS: usize = 128 << 10;
 
 impl Facts {
-    /// Deadline in milliseconds (4 bytes, big-endian), receipt head with a byte
-    /// before it that says whether there is one, host keys.
+    /// Deadline in milliseconds (4 bytes, big-endian), REPORT_ID, receipt head
+    /// with a byte before it that says whether there is one, host keys.
     pub(super) fn encode(&self) -> Vec<u8> {
         let deadline = u32::try_from(self.deadline.as_millis()).unwrap_or(u32::MAX);
         let mut out = deadline.to_be_bytes().to_vec();
+        out.extend_from_slice(&self.report_id);
         out.push(u8::from(self.receipt_head.is_some()));
         out.extend_from_slice(&self.receipt_head.unwrap_or_default());
         out.extend_from_slice(&self.host_keys.encode());
@@ -51,12 +54,14 @@ impl Facts {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (deadline, rest) = bytes.split_first_chunk::<4>()?;
+        let (report_id, rest) = rest.split_first_chunk::<32>()?;
         let ([is_head], rest) = rest.split_first_chunk::<1>()?;
         let (head, keys) = rest.split_first_chunk::<32>()?;
         Some(Self {
             host_keys: HostKeys::decode(keys).ok()?,
             receipt_head: (*is_head == 1).then_some(*head),
             deadline: Duration::from_millis(u32::from_be_bytes(*deadline).into()),
+            report_id: *report_id,
         })
     }
 }
@@ -104,10 +109,13 @@ fn evidence<E: Display>(
     nonce: &Nonce,
     ask: &mut impl FnMut(&[u8; LENGTH], Instant) -> Result<RawReport, E>,
 ) -> Result<Vec<u8>, String> {
-    let Facts { host_keys, receipt_head, deadline } = facts;
+    let Facts { host_keys, receipt_head, deadline, report_id } = facts;
     let receipt_head = receipt_head.as_ref();
     let data = Binding::Responder { nonce, host_keys, receipt_head }.report_data();
     let raw = ask(&data, Instant::now() + *deadline).map_err(|error| error.to_string())?;
+    if raw.report_id() != *report_id {
+        return Err(ReportError::OtherGuest.to_string());
+    }
     let evidence = Evidence {
         report: raw.report,
         certificates: raw.certificates,
@@ -136,6 +144,7 @@ mod tests {
             host_keys: HostKeys::new([blob]).unwrap(),
             receipt_head: Some([5; 32]),
             deadline: Duration::from_millis(1500),
+            report_id: [0; 32],
         }
     }
 
@@ -150,7 +159,7 @@ mod tests {
         assert_eq!(Facts::decode(&facts.encode()), Some(facts.clone()));
         let none = Facts { receipt_head: None, host_keys: HostKeys::default(), ..facts.clone() };
         assert_eq!(Facts::decode(&none.encode()), Some(none));
-        assert_eq!(Facts::decode(&facts.encode()[..40]), None);
+        assert_eq!(Facts::decode(&facts.encode()[..68]), None);
         assert_eq!(Facts::decode(b""), None);
     }
 

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use protocol::config::{Attest, Config, HostKeyKind};
+use protocol::config::{Config, HostKeyKind};
 use protocol::host_keys::HostKeys;
 use protocol::layout;
 use protocol::report_data::Binding;
@@ -49,26 +49,21 @@ pub fn leave(
     let id: String = report.report_id().iter().map(|byte| format!("{byte:02x}")).collect();
     log(platform, Level::Info, &format!("evidence: report id {id}"));
     write(platform, identity, &report, source)?;
-    if attest.snpguard {
-        snpguard_report(platform, identity, &report, until)?;
+    let mut summary = format!("report by {source} in {}", layout::EVIDENCE);
+    if attest.snpguard && snpguard_report(platform, identity, &report, until)? {
+        summary.push_str(", /etc/report.json for SNPGuard");
     }
-    let mut summary = summary(source, attest);
     if let Some(port) = attest.responder_port {
         let empty = Path::new(layout::EMPTY);
         platform
             .create_directory(empty, 0o555)
             .map_err(failure::path("making the directory", empty))?;
         let listening = platform
-            .start_responder(port, &host_keys, attest.deadline.duration())
+            .start_responder(port, &host_keys, attest.deadline.duration(), &report.report_id())
             .map_err(Failure::Responder)?;
         summary.push_str(&format!(", responder on {listening}"));
     }
     Ok(summary)
-}
-
-fn summary(source: &str, attest: &Attest) -> String {
-    let snpguard = if attest.snpguard { ", /etc/report.json for SNPGuard" } else { "" };
-    format!("report by {source} in {}{snpguard}", layout::EVIDENCE)
 }
 
 /// A kernel without configfs has another source, or none.
@@ -138,19 +133,24 @@ fn json(identity: &Identity, report: &RawReport, source: &str) -> String {
 }
 
 /// A second report in SNPGuard's form: REPORT_DATA is SHA-256 of the ecdsa host
-/// key's blob and 32 zeros, which is what its `verify_report` compares.
+/// key's blob and 32 zeros, which is what its `verify_report` compares. False if
+/// there is no such key, because the root has no `/etc/ssh`.
 fn snpguard_report(
     platform: &impl Platform,
     identity: &Identity,
     first: &RawReport,
     until: std::time::Duration,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    // Whatever the image has in its place is not of this boot.
+    let path: PathBuf = Path::new(layout::SYSROOT).join(SNPGUARD_REPORT);
+    if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_some() {
+        platform.remove_file(&path).map_err(failure::path("removing", &path))?;
+    }
     let ecdsa = identity.host_keys.iter().find(|key| key.kind == HostKeyKind::EcdsaP256);
-    // The configuration asks for such a key; a root without /etc/ssh gets none.
     let Some(key) = ecdsa else {
         let line = "evidence: no ecdsa-p256 host key was made, so no /etc/report.json either";
         log(platform, Level::Error, line);
-        return Ok(());
+        return Ok(false);
     };
     let mut data = [0; 64];
     for (to, from) in data.iter_mut().zip(Sha256::digest(&key.blob)) {
@@ -160,10 +160,7 @@ fn snpguard_report(
     if report.report_id() != first.report_id() {
         return Err(Failure::Report(ReportError::OtherGuest));
     }
-    let path: PathBuf = Path::new(layout::SYSROOT).join(SNPGUARD_REPORT);
-    if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_some() {
-        platform.remove_file(&path).map_err(failure::path("removing", &path))?;
-    }
     let text = snpguard::json(&report.report);
-    platform.create_file(&path, 0o444, text.as_bytes()).map_err(failure::path("making", &path))
+    platform.create_file(&path, 0o444, text.as_bytes()).map_err(failure::path("making", &path))?;
+    Ok(true)
 }

@@ -170,6 +170,12 @@ pub fn parse(file: Option<&[u8]>, cmdline: &CommandLine) -> Result<Config, Confi
                  remove one of the two",
             ));
         }
+        if !config.writable.covers("/etc") {
+            return Err(ConfigError::Conflict(
+                "compat.snpguard=true leaves /etc/report.json, and /etc is not writable: add /etc \
+                 to 'writable.directories', or remove compat.snpguard",
+            ));
+        }
         if !config.host_keys.contains(&HostKeyKind::EcdsaP256) {
             config.host_keys.push(HostKeyKind::EcdsaP256);
         }

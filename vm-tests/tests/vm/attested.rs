@@ -167,6 +167,8 @@ fn ssh_reaches_an_attested_vm_and_nothing_else() {
     let look = "for p in /proc/[0-9]*; do case $(tr '\\0' ' ' < $p/cmdline) in ravelin-re*) \
                 echo $(cat $p/comm) $(readlink $p/root) $(readlink $p/cwd) $(readlink $p/exe) \
                 $(grep -E '^(Uid|CapEff|CapPrm|NoNewPrivs|Seccomp):' $p/status | tr '\\n' ' ') \
+                ups $(for d in $p/fd/*; do test -d $d/. && stat -Lc %d:%i $d/. $d/.. | \
+                uniq | wc -l; done | sort -u) \
                 fds $(ls $p/fd | wc -l); esac; done";
     let seen = String::from_utf8(owner.ssh(&config, look).stdout).unwrap();
     let lines: Vec<String> =
@@ -185,9 +187,10 @@ fn ssh_reaches_an_attested_vm_and_nothing_else() {
         let fds: usize = line.rsplit(' ').next().unwrap().parse().unwrap();
         assert!((3..=5).contains(&fds), "{line}");
     }
-    assert!(
-        lines.iter().any(|line| line.starts_with("ravelin-reporte ") && line.contains("Uid: 0 "))
-    );
+    let reporter = lines.iter().find(|line| line.starts_with("ravelin-reporte ")).unwrap();
+    assert!(reporter.contains("Uid: 0 "), "{reporter}");
+    // The one directory that it holds leads nowhere: `..` is itself.
+    assert!(reporter.contains(" ups 1 fds "), "{reporter}");
     assert!(
         lines.iter().any(|line| line.starts_with("ravelin-respond ") && !line.contains("Uid: 0 "))
     );

@@ -28,7 +28,8 @@ const BIG_FILE_BYTES: usize = 3_000_000;
 
 /// What every generated command line begins with (`host::vm`'s).
 pub(crate) const BASE: &str = "console=ttyS0 panic=-1 random.trust_bootloader=off \
-                               systemd.import_credentials=no systemd.gpt_auto=no systemd.swap=no";
+                               systemd.import_credentials=no systemd.gpt_auto=no systemd.swap=no \
+                               systemd.ssh_auto=no";
 
 /// The settings of a root, as `ravelin.KEY=VALUE` words.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use protocol::responder::MAX_CERTIFICATES;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
 
 use super::Answer;
 use crate::reports::ReportError;
@@ -30,9 +31,14 @@ const PROVIDER: &str = "sev_guest";
 const MAX_REPORT: usize = 4096;
 
 /// Opens the directory; an error if no driver gives reports there.
+///
+/// As the root of a mount of its own: from a plain descriptor, `..` would lead
+/// the reporter, whose root is elsewhere, through sysfs to the whole system.
 pub(super) fn open() -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let directory = rustix::fs::open(PATH, flags, Mode::empty())?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let directory = rustix::mount::open_tree(rustix::fs::CWD, PATH, flags)?;
     // Without a driver the kernel makes no question (ENXIO).
     Question::new(directory.as_fd())?;
     Ok(directory)
