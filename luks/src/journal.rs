@@ -9,13 +9,12 @@
 //! Specification: Linux `drivers/md/dm-integrity.c`, `init_journal`,
 //! `struct journal_entry`, `struct journal_sector`, `dm_integrity_commit_id`.
 
-use crate::layout::{Layout, SECTOR, Section};
+use crate::layout::{Layout, SECTOR, SECTOR_BYTES, Section};
 
 /// The commit IDs of the four sequences.
 const COMMIT_IDS: [u64; 4] =
     [0x1111_1111_1111_1111, 0x2222_2222_2222_2222, 0x3333_3333_3333_3333, 0x4444_4444_4444_4444];
 const ENTRY_SECTORS: u64 = 8;
-const SECTOR_BYTES: usize = SECTOR as usize;
 
 /// Where an entry's "unused" mark is in a section.
 fn mark(section: Section, entry: u64) -> Option<usize> {

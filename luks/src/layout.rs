@@ -24,7 +24,9 @@ use std::str::FromStr;
 use crate::cipher::Cipher;
 
 /// The kernel's sector, in bytes: the unit of all positions.
-pub const SECTOR: u64 = 512;
+pub const SECTOR: u64 = SECTOR_BYTES as u64;
+/// The same, for the lengths of buffers.
+pub(crate) const SECTOR_BYTES: usize = 512;
 /// The binary logarithm of the interleave that cryptsetup and the kernel choose.
 pub const DEFAULT_INTERLEAVE_LOG2: u8 = 15;
 /// Where data starts behind a LUKS2 header, in sectors: 16 MiB.

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod cipher;
+mod header;
 mod io;
 mod journal;
 mod key;
@@ -42,6 +43,10 @@ mod table;
 mod tail;
 
 pub use cipher::{Cipher, CipherError};
+pub use header::{
+    Copy, HEADER_SIZE, Header, HeaderError, HeaderKey, KdfLimits, NewHeader, NewHeaderError,
+    UnlockError,
+};
 pub use io::{Memory, ReadAt, Region, WriteAt};
 pub use key::{Argon2Cost, CostError, SECRET_SIZE, Secret, StretchError, VolumeKey};
 pub use layout::{

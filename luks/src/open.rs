@@ -156,9 +156,12 @@ impl<'a, R: ReadAt + ?Sized> Volume<'a, R> {
 
     fn read_disk(&self, buffer: &mut [u8], offset: u64) -> Result<(), OpenError> {
         let len = buffer.len() as u64;
-        self.disk.read_exact_at(buffer, offset).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => OpenError::Ended { offset, len },
-            _ => OpenError::Read { offset, len, source },
+        self.disk.read_exact_at(buffer, offset).map_err(|source| {
+            if source.kind() == io::ErrorKind::UnexpectedEof {
+                OpenError::Ended { offset, len }
+            } else {
+                OpenError::Read { offset, len, source }
+            }
         })
     }
 }

@@ -83,9 +83,12 @@ impl<D: ReadAt + ?Sized> Plain<'_, D> {
         let (data, rest) = buffer.split_at_mut(usize::try_from(from_data).unwrap_or(0));
         if !data.is_empty() {
             let len = data.len() as u64;
-            self.data.read_exact_at(data, offset).map_err(|source| match source.kind() {
-                io::ErrorKind::UnexpectedEof => SealError::Ended { offset, len },
-                _ => SealError::Read { offset, len, source },
+            self.data.read_exact_at(data, offset).map_err(|source| {
+                if source.kind() == io::ErrorKind::UnexpectedEof {
+                    SealError::Ended { offset, len }
+                } else {
+                    SealError::Read { offset, len, source }
+                }
             })?;
         }
         rest.fill(0);
