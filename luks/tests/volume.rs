@@ -1,6 +1,6 @@
 //! What is sealed is opened again, whatever cipher, sector size and threads; and
 //! any change of the disk is noticed where it is.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
