@@ -396,7 +396,10 @@ fn a_size_that_is_too_small_is_the_tools_own_error() {
     let tree = small_tree(directory.path());
     fs::write(tree.join("large"), vec![1; 3 << 20]).unwrap();
     let with = |size| {
-        let options = Options { make: Make::Ext4 { size: Some(size) }, ..options(FsType::Ext4) };
+        let options = Options {
+            make: Make::Ext4 { size: Some(size), writable: false },
+            ..options(FsType::Ext4)
+        };
         build_disk(Source::Directory(tree.clone()), &options, directory.path())
     };
     let error = with(2 << 20).unwrap_err();

@@ -14,6 +14,7 @@
 
 mod copy;
 mod describe;
+mod encrypted;
 mod error;
 mod fs;
 mod layout;
@@ -33,6 +34,11 @@ use uuid::Uuid;
 use verity::{Geometry, Params, Region};
 
 pub use describe::{Content, DescribeError, Description, DiskDescription, Volume, describe};
+pub use encrypted::{
+    DecryptError, Decrypted, EncryptError, EncryptOptions, Encrypted, EncryptedDisk,
+    EncryptedPartition, EncryptedSidecar, EncryptedSidecarError, Protection, Unlock, decrypt,
+    encrypt,
+};
 pub use error::BuildError;
 pub use fs::{Compression, CompressionError, Make, ToolError, Tools};
 pub use options::{DATA_SERIAL, HASH_SERIAL, Options, Owner, SaltChoice, Target, Xattrs};

@@ -1,6 +1,9 @@
 //! `ravelin image`: making and checking what a VM boots from.
 
+mod decrypt;
+mod encrypt;
 mod initramfs;
+mod secret;
 mod verify;
 mod verity;
 
@@ -15,12 +18,15 @@ Examples:
   ravelin image verity --from rootfs/ --output root.img --vm vm.toml
   ravelin image initramfs --output initramfs.cpio.zst --vm vm.toml \\
       --kernel vmlinuz-6.12.95 --kernel-modules lib/modules/6.12.95
-  ravelin image verify root.img.toml";
+  ravelin image verify root.img.toml
+  ravelin image encrypt --from rootfs/ --output root.img --size 4G
+  ravelin image decrypt root.img.toml --key root.img.key --output clear.img";
 
 /// Make and check the files that a VM boots from
 ///
 /// `initramfs` makes the archive with PID 1, `verity` the disk with its hash tree; both can
-/// write the VM description. `verify` checks a disk. Outputs appear under their names only when
+/// write the VM description. `verify` checks a disk. `encrypt` makes a disk that only the owner's
+/// key opens, and `decrypt` is the way back. Outputs appear under their names only when
 /// they are complete: an interrupted or failed command leaves the old file, or none.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXAMPLES)]
@@ -28,6 +34,8 @@ pub(crate) enum Image {
     Initramfs(initramfs::Initramfs),
     Verity(Box<verity::Verity>),
     Verify(verify::Verify),
+    Encrypt(Box<encrypt::Encrypt>),
+    Decrypt(decrypt::Decrypt),
 }
 
 pub(crate) fn run(image: Image, terminal: &Terminal) -> Result {
@@ -36,5 +44,7 @@ pub(crate) fn run(image: Image, terminal: &Terminal) -> Result {
         Image::Initramfs(arguments) => initramfs::run(&arguments, terminal),
         Image::Verity(arguments) => verity::run(&arguments, terminal),
         Image::Verify(arguments) => verify::run(&arguments, terminal),
+        Image::Encrypt(arguments) => encrypt::run(&arguments, terminal),
+        Image::Decrypt(arguments) => decrypt::run(&arguments, terminal),
     }
 }

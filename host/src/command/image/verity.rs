@@ -267,7 +267,7 @@ fn make(arguments: &Verity) -> Result<Make> {
         (Make::Erofs { .. } | Make::Squashfs { .. }, _, Some(_)) => {
             Err(Failure::usage("--fs-size is for --fs ext4; the others are as large as they are"))
         }
-        (Make::Ext4 { size }, None, given) => {
+        (Make::Ext4 { size, .. }, None, given) => {
             *size = given;
             Ok(make)
         }

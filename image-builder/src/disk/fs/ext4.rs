@@ -2,8 +2,8 @@
 //! libarchive.
 //!
 //! An ext4 has to know its size before its content: the stream goes to an
-//! unnamed file first and is counted. There is no journal: the image is never
-//! written to.
+//! unnamed file first and is counted. There is a journal only in an image that is
+//! to be written to.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -36,18 +36,56 @@ const DIALECT: Dialect = Dialect {
 const BLOCK: u64 = 4096;
 const INODE: u64 = 256;
 const GROUP_BLOCKS: u64 = 8 * BLOCK;
+/// Blocks from which on a file system gets the larger journal: 1 GiB.
+const LARGE_BLOCKS: u64 = 1 << 18;
 /// All that is said about features, so that no configuration file says more.
 const FEATURES: &str = "none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
                         large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
+/// What is asked of it.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// Bytes; computed if `None`.
+    pub(super) size: Option<u64>,
+    /// With a journal and room for more.
+    pub(super) writable: bool,
+}
+
+/// Its numbers.
+#[derive(Clone, Copy)]
+struct Numbers {
+    blocks: u64,
+    inodes: u64,
+    /// MiB of the journal, if there is one.
+    journal: Option<u64>,
+}
+
+impl Numbers {
+    fn of(totals: &Totals, Shape { size, writable }: Shape) -> Numbers {
+        let (used, files) = (blocks_for(totals), inodes_for(totals));
+        if !writable {
+            return Numbers {
+                blocks: size.map_or(used, |bytes| bytes / BLOCK),
+                inodes: files,
+                journal: None,
+            };
+        }
+        // A quarter more than there is, and 64 MiB, beside the largest journal.
+        let roomy = used.saturating_add(used / 4).saturating_add((64 + 64) << 20 >> 12);
+        let blocks = size.map_or(roomy, |bytes| bytes / BLOCK);
+        let journal = if blocks < LARGE_BLOCKS { 16 } else { 64 };
+        Numbers { blocks, inodes: files.max(blocks / 4), journal: Some(journal) }
+    }
+}
+
 pub(super) fn make(
     tree: Tree,
-    size: Option<u64>,
+    shape: Shape,
     settings: &Settings<'_>,
     place: &Place<'_>,
     progress: &dyn Progress,
 ) -> Result<Notes, BuildError> {
-    if let Some(bytes) = size.filter(|bytes| bytes % BLOCK != 0 || *bytes == 0) {
+    if let Some(bytes) = shape.size.filter(|bytes| bytes % BLOCK != 0 || *bytes == 0) {
         return Err(BuildError::Size { bytes });
     }
     let tool = Tool::find(&WANTED, settings.tools.mke2fs.as_ref())?;
@@ -69,8 +107,7 @@ pub(super) fn make(
     input.rewind().map_err(scratch)?;
 
     progress.stage("making the ext4 file system", None);
-    let blocks = size.map_or_else(|| blocks_for(&totals), |bytes| bytes / BLOCK);
-    let running = run(&tool, settings, place.file, blocks, inodes_for(&totals), input)?;
+    let running = run(&tool, settings, place.file, Numbers::of(&totals, shape), input)?;
     notes.extend(running);
     Ok(notes)
 }
@@ -79,8 +116,7 @@ fn run(
     tool: &Tool,
     settings: &Settings<'_>,
     file: &File,
-    blocks: u64,
-    inodes: u64,
+    Numbers { blocks, inodes, journal }: Numbers,
     input: File,
 ) -> Result<Option<crate::disk::tree::Note>, BuildError> {
     let mut args: Vec<OsString> =
@@ -89,9 +125,14 @@ fn run(
             .into();
     let extended =
         format!("hash_seed={},root_owner=0:0,lazy_itable_init=0,nodiscard", settings.hash_seed);
+    let mut features = FEATURES.to_owned();
+    if let Some(mebibytes) = journal {
+        features.push_str(",has_journal");
+        args.extend(["-J".into(), format!("size={mebibytes}").into()]);
+    }
     for (name, value) in [
         ("-N", inodes.to_string()),
-        ("-O", FEATURES.to_owned()),
+        ("-O", features),
         ("-E", extended),
         ("-U", settings.uuid.to_string()),
         ("-d", "-".to_owned()),
@@ -118,7 +159,8 @@ fn probe_tool(tool: &Tool, settings: &Settings<'_>, place: &Place<'_>) -> Result
     let (empty, image) = (Output::create(place.beside)?, Output::create(place.beside)?);
     let mut input = empty.file().try_clone().map_err(scratch)?;
     input.write_all(&[0; 1024]).and_then(|()| input.rewind()).map_err(scratch)?;
-    match run(tool, settings, image.file(), 512, 16, input) {
+    let numbers = Numbers { blocks: 512, inodes: 16, journal: None };
+    match run(tool, settings, image.file(), numbers, input) {
         Ok(_) => Ok(()),
         Err(BuildError::Tool(super::ToolError::Failed { words, .. })) => {
             let said = words.lines().next().unwrap_or("it said nothing");

@@ -45,10 +45,12 @@ pub enum Make {
         /// zstd unless said otherwise; `None` stores files as they are.
         compression: Option<Compression>,
     },
-    /// ext4 without a journal.
+    /// ext4.
     Ext4 {
         /// Bytes of the file system, a multiple of 4096; computed if `None`.
         size: Option<u64>,
+        /// With a journal, free space and spare inodes: to be written to.
+        writable: bool,
     },
 }
 
@@ -60,7 +62,7 @@ impl Make {
         match fs {
             FsType::Erofs => Some(Make::default()),
             FsType::Squashfs => Some(Make::Squashfs { compression: Compression::new("zstd") }),
-            FsType::Ext4 => Some(Make::Ext4 { size: None }),
+            FsType::Ext4 => Some(Make::Ext4 { size: None, writable: false }),
             FsType::Xfs | FsType::Btrfs => None,
         }
     }
@@ -162,7 +164,10 @@ pub(crate) fn make(
         Make::Squashfs { compression } => {
             squashfs::make(tree, compression.as_ref(), settings, place, progress)
         }
-        Make::Ext4 { size } => ext4::make(tree, *size, settings, place, progress),
+        Make::Ext4 { size, writable } => {
+            let shape = ext4::Shape { size: *size, writable: *writable };
+            ext4::make(tree, shape, settings, place, progress)
+        }
     }
 }
 

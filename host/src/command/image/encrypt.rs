@@ -1,0 +1,256 @@
+//! `ravelin image encrypt`.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use image_builder::disk::{
+    self, EncryptOptions, Encrypted, Owner, Protection, Source, Tools, Xattrs,
+};
+use luks::{Argon2Cost, Cipher, SectorSize};
+use protocol::units::MemorySize;
+use serde::Serialize;
+
+use super::secret::{self, PassphraseArguments};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::terminal::{Terminal, Text, size};
+
+const EXAMPLES: &str = "\
+Examples:
+  ravelin image encrypt --from rootfs/ --output root.img --size 4G
+  ravelin image encrypt --from debian.tar.zst --output root.img --passphrase
+  ravelin image encrypt --from root.ext4 --output root.img --key team.key
+  cryptsetup open --key-file root.img.key root.img root    # with --layout bare, as root
+
+A directory or a tar becomes an ext4 with a journal (by mke2fs, which has to be installed); an
+image of a file system is taken as it is. Nothing needs root. With --size, an ext4 is made that
+large, and around an image is room to grow (resize2fs, in the guest).
+
+The key file holds 32 random bytes and is the only way to the data: keep it, and keep it secret.
+The sidecar (root.img.toml) holds no secret; it has the volume specification that is sent to the
+guest together with the key, so nobody may change it.
+
+The disk has a LUKS2 header, so that cryptsetup opens it. The guest does not read it.
+
+Every sector is encrypted and authenticated. What no encryption of this kind notices is a disk, or
+single sectors of it, put back to what they were at an earlier time.
+
+JSON (\"kind\": \"image-encrypt\"): output, sidecar, key (path of the new key file, else null), bytes,
+volume_id, cipher, sector_size, device_sectors, data_offset, spec (hexadecimal), header_sha256,
+room (bytes that the file system can have), file_system (kind, uuid, bytes), notes.";
+
+/// Make an encrypted disk: root file system, authenticated encryption, LUKS2 header
+///
+/// The root comes from a directory, a tar, or an image of a file system. The disk can be given to
+/// the host: whoever has it without the key learns nothing but its size, and every changed sector
+/// is an I/O error in the guest.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Encrypt {
+    /// What the root is made from: a directory, a tar, a file-system image, or - for a tar on stdin
+    #[arg(long, value_name = "SOURCE")]
+    from: PathBuf,
+    /// The disk image to write; the sidecar is written beside it
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Where the sidecar goes [default: the output's name with .toml at its end]
+    #[arg(long, value_name = "FILE")]
+    sidecar: Option<PathBuf>,
+    /// A disk with a partition table, or the volume alone
+    #[arg(long, value_enum, default_value = "gpt", value_name = "LAYOUT")]
+    layout: LayoutChoice,
+    /// The room for the file system, such as 4G [default: as large as it has to be]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    size: Option<u64>,
+    /// User 0 and group 0 own everything, whoever owns the source
+    #[arg(long)]
+    root_owned: bool,
+    /// Leave out extended attributes that ext4 cannot take, instead of failing
+    #[arg(long)]
+    drop_xattrs: bool,
+
+    /// Where the new key goes; an existing file is an error [default: the output's name with .key]
+    #[arg(long, value_name = "FILE", help_heading = "Key",
+        conflicts_with_all = ["key", "passphrase_source"])]
+    new_key: Option<PathBuf>,
+    /// Use the key in this file, instead of a new one
+    #[arg(long, value_name = "FILE", help_heading = "Key", conflicts_with = "passphrase_source")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArguments,
+    /// With a passphrase: the memory that each guess costs, 64K to 4G
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "512M",
+        help_heading = "Key")]
+    argon2_memory: u64,
+    /// With a passphrase: how often each guess goes over that memory, 1 to 32
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, help_heading = "Key")]
+    argon2_passes: u32,
+
+    /// aes-xts-hmac-sha256, aes-gcm-random or aegis128-random
+    ///
+    /// The first is the most conservative. The others are faster; aes-gcm-random is for disks that
+    /// are written less than 2^32 times, aegis128-random has a key of 128 bits.
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Cipher>,
+        default_value = "aes-xts-hmac-sha256", help_heading = "Encryption")]
+    cipher: Cipher,
+    /// Bytes that are encrypted and authenticated at a time: 512 or 4096
+    #[arg(long, value_name = "BYTES", value_parser = str::parse::<SectorSize>,
+        default_value = "4096", help_heading = "Encryption")]
+    sector_size: SectorSize,
+    /// Threads that encrypt [default: one for each core]
+    #[arg(long, value_name = "NUMBER", help_heading = "Encryption")]
+    threads: Option<NonZeroUsize>,
+}
+
+/// What the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LayoutChoice {
+    /// A disk with one partition
+    Gpt,
+    /// The volume, from the first byte on
+    Bare,
+}
+
+#[derive(Serialize)]
+struct Report {
+    output: String,
+    sidecar: String,
+    key: Option<String>,
+    bytes: u64,
+    volume_id: String,
+    cipher: &'static str,
+    sector_size: u32,
+    device_sectors: u64,
+    data_offset: u64,
+    spec: String,
+    header_sha256: String,
+    room: u64,
+    file_system: FileSystemReport,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FileSystemReport {
+    kind: &'static str,
+    uuid: Option<String>,
+    bytes: u64,
+}
+
+pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
+    let source = if arguments.from == Path::new("-") {
+        let reader = Box::new(io::stdin());
+        Source::TarStream { name: "standard input".to_owned(), reader }
+    } else {
+        Source::detect(&arguments.from)?
+    };
+    let options = EncryptOptions {
+        cipher: arguments.cipher,
+        sector_size: arguments.sector_size,
+        size: arguments.size,
+        partitioned: arguments.layout == LayoutChoice::Gpt,
+        owner: if arguments.root_owned { Owner::Root } else { Owner::AsSeen },
+        xattrs: if arguments.drop_xattrs { Xattrs::Drop } else { Xattrs::Keep },
+        tools: Tools::from_environment(),
+        threads: arguments.threads,
+    };
+    let protection = protection(arguments)?;
+    let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
+    let progress = terminal.progress();
+    let encrypted =
+        disk::encrypt(source, &options, &protection, &arguments.output, &sidecar, &progress)?;
+    progress.finish();
+    report(arguments, &protection, &sidecar, encrypted, terminal)
+}
+
+fn protection(arguments: &Encrypt) -> Result<Protection> {
+    if arguments.passphrase.given() {
+        // Four lanes, as cryptsetup chooses: how many are computed at once is another matter.
+        let memory = u32::try_from(arguments.argon2_memory >> 10).unwrap_or(u32::MAX);
+        let cost = Argon2Cost::new(memory, arguments.argon2_passes, 4).map_err(Failure::usage)?;
+        return Ok(Protection::Passphrase { passphrase: arguments.passphrase.read(true)?, cost });
+    }
+    if let Some(path) = &arguments.key {
+        return Ok(Protection::Key(secret::key(path)?));
+    }
+    let path = arguments.new_key.clone();
+    Ok(Protection::NewKey(path.unwrap_or_else(|| appended(&arguments.output, ".key"))))
+}
+
+fn report(
+    arguments: &Encrypt,
+    protection: &Protection,
+    sidecar_path: &Path,
+    Encrypted { sidecar, notes }: Encrypted,
+    terminal: &Terminal,
+) -> Result {
+    let spec = &sidecar.spec;
+    let params = spec.layout().params();
+    let mut lines: Vec<String> = notes.list.iter().map(ToString::to_string).collect();
+    if notes.omitted > 0 {
+        lines.push(format!("and {} more", notes.omitted));
+    }
+    let report = Report {
+        output: arguments.output.display().to_string(),
+        sidecar: sidecar_path.display().to_string(),
+        key: match protection {
+            Protection::NewKey(path) => Some(path.display().to_string()),
+            Protection::Key(_) | Protection::Passphrase { .. } => None,
+        },
+        bytes: sidecar.disk.size,
+        volume_id: spec.volume_id().to_string(),
+        cipher: params.cipher.name(),
+        sector_size: params.sector_size.bytes(),
+        device_sectors: params.device_sectors,
+        data_offset: params.data_offset,
+        spec: hex::encode(spec.encode()),
+        header_sha256: hex::encode(sidecar.header_sha256),
+        room: spec.tail_offset(),
+        file_system: FileSystemReport {
+            kind: sidecar.file_system.kind.as_str(),
+            uuid: sidecar.file_system.uuid.map(|uuid| uuid.to_string()),
+            bytes: sidecar.file_system.size,
+        },
+        notes: lines,
+    };
+    for note in &report.notes {
+        terminal.note(note);
+    }
+    terminal.result("image-encrypt", &report, &describe(&report))?;
+    if let Some(key) = &report.key {
+        terminal.note(&format!("{key}: the only key to this disk; keep it, and keep it secret"));
+    }
+    Ok(Exit::Success)
+}
+
+fn describe(report: &Report) -> Text {
+    let mut text = Text::new();
+    let FileSystemReport { kind, bytes, .. } = &report.file_system;
+    text.line(format!("{}: encrypted disk", report.output))
+        .field("size", size(report.bytes))
+        .field("sidecar", &report.sidecar);
+    if let Some(key) = &report.key {
+        text.field("key", key);
+    }
+    text.field("file system", format!("{kind}, {}", size(*bytes)))
+        .field("room for it", size(report.room))
+        .field("cipher", format!("{}, sectors of {} bytes", report.cipher, report.sector_size))
+        .field("volume ID", &report.volume_id)
+        .field("header SHA-256", &report.header_sha256);
+    text
+}
+
+fn appended(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+fn bytes(text: &str) -> std::result::Result<u64, String> {
+    match text.parse() {
+        Ok(MemorySize::Bytes(bytes)) => Ok(bytes),
+        Ok(MemorySize::Percent(_)) => Err("write a size such as 512M or 2G".to_owned()),
+        Err(error) => Err(format!("{error}; write a size such as 512M or 2G")),
+    }
+}

@@ -1,0 +1,154 @@
+//! Passphrases and keys, from wherever the user has them but the command line,
+//! which every process of the machine can read.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use luks::{SECRET_SIZE, Secret};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Remedy, Result};
+
+/// cryptsetup takes no more at its prompt.
+const MAX_PASSPHRASE: usize = 512;
+
+/// Where a passphrase comes from.
+#[derive(Debug, Args)]
+#[group(id = "passphrase_source", multiple = false)]
+pub(super) struct PassphraseArguments {
+    /// Ask for a passphrase on the terminal
+    #[arg(long, help_heading = "Key")]
+    passphrase: bool,
+    /// Read the passphrase from this file; a newline at its end does not count
+    #[arg(long, value_name = "FILE", help_heading = "Key")]
+    passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from this open file descriptor
+    #[arg(long, value_name = "NUMBER", help_heading = "Key")]
+    passphrase_fd: Option<u32>,
+}
+
+impl PassphraseArguments {
+    /// Whether there is to be one.
+    pub(super) fn given(&self) -> bool {
+        self.passphrase || self.passphrase_file.is_some() || self.passphrase_fd.is_some()
+    }
+
+    /// The passphrase, asked for twice if it is new.
+    ///
+    /// # Errors
+    /// One that cannot be read, is empty, too long, or was not repeated.
+    pub(super) fn read(&self, new: bool) -> Result<Zeroizing<Vec<u8>>> {
+        let passphrase = match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => from_file(path)?,
+            (None, Some(number)) => from_file(Path::new(&format!("/proc/self/fd/{number}")))?,
+            (None, None) => {
+                let passphrase = prompt("Passphrase: ")?;
+                if new && *prompt("The same again: ")? != *passphrase {
+                    return Err(Failure::new("the two passphrases differ"));
+                }
+                passphrase
+            }
+        };
+        if passphrase.is_empty() {
+            return Err(Failure::new("the passphrase is empty"));
+        }
+        Ok(passphrase)
+    }
+}
+
+/// The secret in a key file.
+///
+/// # Errors
+/// A file that is not exactly a key.
+pub(super) fn key(path: &Path) -> Result<Secret> {
+    let bytes = bounded(path, SECRET_SIZE)?;
+    let bytes: &[u8; SECRET_SIZE] = bytes.as_slice().try_into().map_err(|_other_length| {
+        Failure::new(format!("{}: is no key file: a key has {SECRET_SIZE} bytes", path.display()))
+    })?;
+    Ok(Secret::new(bytes))
+}
+
+fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let mut passphrase = bounded(path, MAX_PASSPHRASE + 1)?;
+    if passphrase.last() == Some(&b'\n') {
+        passphrase.pop();
+    }
+    check_length(passphrase)
+}
+
+fn check_length(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
+    if passphrase.len() > MAX_PASSPHRASE {
+        return Err(Failure::new(format!(
+            "the passphrase has more than {MAX_PASSPHRASE} bytes, which cryptsetup could not ask for"
+        )));
+    }
+    Ok(passphrase)
+}
+
+/// The content of a file, and one byte more than `most` of a longer one.
+fn bounded(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>> {
+    // Room for all of it at once: a growing vector leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
+    File::open(path)
+        .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::new(format!("{}: cannot be read: {error}", path.display())))?;
+    Ok(bytes)
+}
+
+/// Asks on the terminal, which shows nothing of the answer.
+fn prompt(question: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let mut terminal = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .remedy("there is no terminal to ask on; use --passphrase-file or --passphrase-fd")?;
+    terminal.write_all(question.as_bytes())?;
+    let before = tcgetattr(&terminal)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    silent.local_modes.insert(LocalModes::ECHONL);
+    tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE + 2));
+    let limit = MAX_PASSPHRASE as u64 + 2;
+    let read = BufReader::with_capacity(1, &terminal).take(limit).read_until(b'\n', &mut line);
+    tcsetattr(&terminal, OptionalActions::Flush, &before)?;
+    read?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    check_length(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_newline_at_the_end_does_not_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("passphrase");
+        for (content, expected) in [("a b", "a b"), ("a\n", "a"), ("a\n\n", "a\n"), ("\n", "")] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(**from_file(&path).unwrap(), *expected.as_bytes(), "{content:?}");
+        }
+        std::fs::write(&path, [b'x'; 513]).unwrap();
+        assert!(from_file(&path).is_err());
+        std::fs::write(&path, [b'x'; 512]).unwrap();
+        assert_eq!(from_file(&path).unwrap().len(), 512);
+    }
+
+    #[test]
+    fn a_key_has_its_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        for length in [0, 31, 33, 4096] {
+            std::fs::write(&path, vec![7; length]).unwrap();
+            assert!(key(&path).is_err(), "{length}");
+        }
+        std::fs::write(&path, [7; 32]).unwrap();
+        assert_eq!(key(&path).unwrap().as_bytes(), &[7; 32]);
+    }
+}

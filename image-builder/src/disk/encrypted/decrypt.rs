@@ -1,0 +1,100 @@
+//! Back from an encrypted disk to the file system.
+//!
+//! Threat: the disk comes from the host. Every sector is authenticated before it
+//! is written out; layout and key come from the sidecar and the owner.
+
+use std::fs::{File, Permissions};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use luks::{Epoch, HEADER_SIZE, OpenError, ReadAt, Region, Secret, TailError, Volume, VolumeKey};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::sidecar::volume_bytes;
+use super::{DecryptError, EncryptedSidecar};
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// What opens a disk.
+pub enum Unlock {
+    /// The key.
+    Key(Secret),
+    /// The passphrase.
+    Passphrase(Zeroizing<Vec<u8>>),
+}
+
+/// What came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decrypted {
+    /// The epoch of the disk.
+    pub epoch: Epoch,
+    /// Bytes of the file system's volume.
+    pub bytes: u64,
+    /// Whether the LUKS2 header is the one that was made. Nothing was read from it.
+    pub header_is_ours: bool,
+}
+
+/// Decrypts a disk into a file, which appears when all of it was authentic.
+///
+/// # Errors
+/// [`DecryptError`], by step: a wrong key, and the first sector that was changed.
+pub fn decrypt(
+    sidecar: &EncryptedSidecar,
+    disk_path: &Path,
+    unlock: &Unlock,
+    output_path: &Path,
+    threads: Option<NonZeroUsize>,
+    progress: &dyn Progress,
+) -> Result<Decrypted, DecryptError> {
+    let spec = &sidecar.spec;
+    let file = File::open(disk_path)
+        .map_err(|source| DecryptError::Open { path: disk_path.to_owned(), source })?;
+    let secret = match (unlock, spec.stretch()) {
+        (Unlock::Key(secret), None) => secret.clone(),
+        (Unlock::Passphrase(passphrase), Some(stretch)) => {
+            progress.stage("stretching the passphrase", None);
+            Secret::from_passphrase(passphrase, stretch)?
+        }
+        (Unlock::Key(_), Some(_)) => return Err(DecryptError::Unlock { passphrase: true }),
+        (Unlock::Passphrase(_), None) => return Err(DecryptError::Unlock { passphrase: false }),
+    };
+    let key = VolumeKey::derive(&secret, spec);
+    let region = Region::new(&file, sidecar.volume_offset(), volume_bytes(spec.layout()));
+    let failed = |source| volume_error(disk_path, source);
+    let volume = Volume::open(spec.layout(), &key, &region).map_err(failed)?;
+    let epoch = volume.epoch(spec).map_err(|source| {
+        let wrong =
+            matches!(source, OpenError::NotAuthentic { .. } | OpenError::Tail(TailError::Check));
+        if wrong {
+            DecryptError::WrongKey { path: disk_path.to_owned(), source }
+        } else {
+            failed(source)
+        }
+    })?;
+
+    let write_error = |source| DecryptError::Write { path: output_path.to_owned(), source };
+    let bytes = spec.tail_offset();
+    let output = Output::create(output_path)?;
+    // What was secret stays its owner's.
+    output.file().set_permissions(Permissions::from_mode(0o600)).map_err(write_error)?;
+    output.file().set_len(bytes).map_err(write_error)?;
+    progress.stage("decrypting", Some(bytes));
+    let advance = |bytes| progress.advance(bytes);
+    let options = luks::Options { threads, progress: &advance };
+    volume.decrypt(bytes, output.file(), &options).map_err(failed)?;
+    progress.stage("writing to the disk", None);
+    output.commit()?;
+    Ok(Decrypted { epoch, bytes, header_is_ours: header_is(&region, &sidecar.header_sha256) })
+}
+
+fn header_is(region: &Region<&File>, sha256: &[u8; 32]) -> bool {
+    let mut header = vec![0; HEADER_SIZE];
+    region.read_exact_at(&mut header, 0).is_ok() && Sha256::digest(&header).as_slice() == sha256
+}
+
+fn volume_error(path: &Path, source: OpenError) -> DecryptError {
+    let path = PathBuf::from(path);
+    DecryptError::Volume { path, source }
+}
