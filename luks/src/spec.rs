@@ -322,7 +322,22 @@ mod tests {
             )
         );
         let key = |spec: &VolumeSpec| hex::encode(VolumeKey::derive(&secret, spec).as_bytes());
-        println!("{}\n{}", key(&plain), key(&stretched));
+        assert_eq!(
+            key(&plain),
+            concat!(
+                "f533a0dcecb9b262483d228f5724290812d1b9728bfd45135b801e81d59eb758",
+                "8921cb612a2acb81ec544b7c770c3778ef3be162c1d8e266adf165cecf661c79",
+                "c0c7e9e080c4e01a06bc8c092e4d95a9987a88897dab0357fa93dcea143f6980"
+            )
+        );
+        assert_eq!(
+            key(&stretched),
+            "a7b9c4b3c39669af353a9589aba129b8fe38d3910ff2b60fdb6fcb4ca1271e09"
+        );
+        assert_eq!(
+            hex::encode(plain.digest()),
+            "4a2ce463f041ba2328735c536838086182ad32ef41280454ae84baa74985e14a"
+        );
     }
 
     #[test]

@@ -19,3 +19,9 @@ pub fn sha256_of_file(path: &Path) -> String {
     io::copy(&mut file, &mut hash).or_fail(format!("read {}", path.display()));
     hex::encode(hash.finalize())
 }
+
+/// The SHA-256 of some bytes, in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}

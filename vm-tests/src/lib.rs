@@ -34,7 +34,7 @@ mod vm;
 mod work_dir;
 
 pub use console::Console;
-pub use digest::sha256_of_file;
+pub use digest::{sha256, sha256_of_file};
 pub use environment::{Environment, Tool};
 pub use launch::Launch;
 pub use outcome::{Outcome, Stop};

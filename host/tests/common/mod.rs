@@ -67,6 +67,35 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+/// An image of a squashfs of `bytes` bytes: a superblock that says so (kernel,
+/// `fs/squashfs/squashfs_fs.h`), then a pattern. Enough for a tree, and no tool is
+/// needed.
+pub(crate) fn squashfs(bytes: u64) -> Vec<u8> {
+    let mut image = vec![0; usize::try_from(bytes).unwrap().next_multiple_of(4096)];
+    for (index, byte) in image.iter_mut().enumerate().skip(96) {
+        *byte = u8::try_from(index * 7 % 251).unwrap();
+    }
+    let mut put = |offset: usize, value: &[u8]| {
+        image.iter_mut().skip(offset).zip(value).for_each(|(to, from)| *to = *from);
+    };
+    put(0, b"hsqs");
+    put(4, &1_u32.to_le_bytes()); // inodes
+    put(12, &131_072_u32.to_le_bytes()); // block size
+    put(16, &0_u32.to_le_bytes());
+    put(20, &1_u16.to_le_bytes()); // compression
+    put(22, &17_u16.to_le_bytes()); // log2 of the block size
+    put(24, &0_u16.to_le_bytes());
+    put(26, &1_u16.to_le_bytes());
+    put(28, &4_u16.to_le_bytes()); // version 4.0
+    put(30, &0_u16.to_le_bytes());
+    put(32, &0_u64.to_le_bytes());
+    put(40, &bytes.to_le_bytes());
+    for table in [48, 56, 64, 72, 80, 88] {
+        put(table, &96_u64.to_le_bytes());
+    }
+    image
+}
+
 /// Where a program is, or a loud note that the test cannot use it.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,16 +1,18 @@
 //! Says what is in a disk or volume, without a sidecar: for `ravelin inspect`.
 //!
 //! Threat: the file is anybody's. What is read is bounded (a partition table, a
-//! superblock and 68 KiB for each of at most 128 partitions), every parser is the
-//! strict one, and a part that is refused is reported with the reason beside the
+//! superblock, 68 KiB and, where there is a LUKS2 header, 16 MiB for each of at most
+//! 128 partitions), every parser is the strict one, and a part that is refused is reported with the reason beside the
 //! parts that are sound.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use luks::{Cipher, HEADER_SIZE, Header, HeaderError, KdfLimits, SectorSize};
 use protocol::gpt::{self, GptError, Table};
 use thiserror::Error;
+use uuid::Uuid;
 use verity::{ReadAt, Region, SUPERBLOCK_SIZE, Superblock, SuperblockError};
 
 use super::{FileSystem, ProbeError, file_system_of};
@@ -52,6 +54,25 @@ pub struct Volume {
     /// A verity superblock at the start or behind the file system, with its offset
     /// in the volume; `None` if there is no signature.
     pub verity: Option<(u64, Result<Superblock, SuperblockError>)>,
+    /// A LUKS2 header at the start, or why it is refused; `None` if there is no magic.
+    pub luks: Option<Result<LuksHeader, HeaderError>>,
+}
+
+/// What a LUKS2 header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LuksHeader {
+    /// Its UUID; of a disk of Ravelin's the volume ID.
+    pub uuid: Uuid,
+    /// Its label.
+    pub label: String,
+    /// The cipher of the volume.
+    pub cipher: Cipher,
+    /// The volume's sectors.
+    pub sector_size: SectorSize,
+    /// The key derivation of its keyslot.
+    pub kdf: &'static str,
+    /// SHA-256 of its 16 MiB.
+    pub sha256: [u8; 32],
 }
 
 /// Why a file cannot be described.
@@ -122,5 +143,24 @@ fn volume(region: &Region<&File>, bytes: u64) -> Volume {
             parsed => Some((offset, parsed)),
         }
     });
-    Volume { file_system, verity }
+    Volume { file_system, verity, luks: luks_header(region, bytes) }
+}
+
+fn luks_header(region: &Region<&File>, bytes: u64) -> Option<Result<LuksHeader, HeaderError>> {
+    let mut magic = [0; 6];
+    region.read_exact_at(&mut magic, 0).ok()?;
+    if magic != *b"LUKS\xba\xbe" {
+        return None;
+    }
+    let size = usize::try_from(bytes).unwrap_or(HEADER_SIZE).min(HEADER_SIZE);
+    let mut header = vec![0; size];
+    region.read_exact_at(&mut header, 0).ok()?;
+    Some(Header::parse(&header, &KdfLimits::default()).map(|header| LuksHeader {
+        uuid: header.uuid(),
+        label: header.label().to_owned(),
+        cipher: header.cipher(),
+        sector_size: header.sector_size(),
+        kdf: header.kdf(),
+        sha256: *header.sha256(),
+    }))
 }

@@ -33,7 +33,9 @@ use std::path::Path;
 use uuid::Uuid;
 use verity::{Geometry, Params, Region};
 
-pub use describe::{Content, DescribeError, Description, DiskDescription, Volume, describe};
+pub use describe::{
+    Content, DescribeError, Description, DiskDescription, LuksHeader, Volume, describe,
+};
 pub use encrypted::{
     DecryptError, Decrypted, EncryptError, EncryptOptions, Encrypted, EncryptedDisk,
     EncryptedPartition, EncryptedSidecar, EncryptedSidecarError, Protection, Unlock, decrypt,

@@ -177,6 +177,13 @@ fn add_swap_partition(disk: &Path, work: &WorkDir) {
     check(sgdisk.arg(disk));
 }
 
+/// The Debian as a machine for tests of something else, which give it an initramfs
+/// with the modules that they need.
+pub(crate) fn machine(port: u16) -> Vm {
+    let image = Image::get();
+    image.vm_beside_launch(port).disk(image.directory.join("root.img"), "ravelin-root")
+}
+
 /// The Debian root in both layouts, and the initramfs for it.
 pub(crate) struct Image {
     pub(crate) directory: PathBuf,

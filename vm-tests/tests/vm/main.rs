@@ -12,6 +12,7 @@ mod boots;
 mod configuration_attacks;
 mod debian;
 mod disk_attacks;
+mod encrypted;
 mod evidence;
 mod fixtures;
 mod harness;

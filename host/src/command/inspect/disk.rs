@@ -1,4 +1,5 @@
-//! What is on a disk image: partitions, file systems, the verity superblock.
+//! What is on a disk image: partitions, file systems, the verity superblock, a LUKS2
+//! header.
 
 use image_builder::disk::{self, Description, DiskDescription};
 use protocol::gpt::{self, SECTOR, TYPE_ROOT_VERITY_X86_64, TYPE_ROOT_X86_64, Table};
@@ -35,6 +36,19 @@ struct Partition {
 pub(super) struct Volume {
     file_system: Option<FileSystem>,
     superblock: Option<SuperblockFields>,
+    luks: Option<LuksFields>,
+}
+
+/// A LUKS2 header that Ravelin would accept.
+#[derive(Debug, Serialize)]
+struct LuksFields {
+    uuid: String,
+    label: String,
+    cipher: &'static str,
+    sector_size: u32,
+    kdf: &'static str,
+    /// Of its 16 MiB.
+    sha256: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,6 +76,7 @@ pub(super) enum Found {
     Disk(Disk),
     HashTree(Volume),
     FileSystem(Volume),
+    Encrypted(Volume),
     Nothing,
 }
 
@@ -71,8 +86,10 @@ pub(super) fn found(description: Description, findings: &mut Findings) -> Found 
         disk::Content::Disk(found) => Found::Disk(Disk::new(found, findings)),
         disk::Content::Volume(found) => {
             let (is_file_system, is_tree) = (found.file_system.is_some(), found.verity.is_some());
+            let is_luks = found.luks.is_some();
             let volume = Volume::new(found, findings);
             match (is_file_system, is_tree) {
+                _ if is_luks => Found::Encrypted(volume),
                 (true, _) => Found::FileSystem(volume),
                 (false, true) => Found::HashTree(volume),
                 (false, false) => Found::Nothing,
@@ -172,6 +189,20 @@ impl Volume {
             }
             None => {}
         }
+        match found.luks {
+            Some(Ok(found)) => {
+                volume.luks = Some(LuksFields {
+                    uuid: found.uuid.to_string(),
+                    label: printable(&found.label),
+                    cipher: found.cipher.name(),
+                    sector_size: found.sector_size.bytes(),
+                    kdf: found.kdf,
+                    sha256: hex::encode(found.sha256),
+                });
+            }
+            Some(Err(error)) => findings.error(&error),
+            None => {}
+        }
         volume
     }
 
@@ -193,6 +224,17 @@ impl Volume {
             .field("  data", format!("{data_blocks} blocks of {data_block_size} bytes"))
             .field("  tree", format!("blocks of {hash_block_size} bytes"))
             .field("  salt", &found.salt);
+        }
+        if let Some(found) = &self.luks {
+            let LuksFields { uuid, label, cipher, sector_size, kdf, sha256 } = found;
+            text.field("LUKS2", "the header, which nothing authenticates but its SHA-256:")
+                .field("  UUID", uuid)
+                .field("  cipher", format!("{cipher}, sectors of {sector_size} bytes"))
+                .field("  keyslot", kdf)
+                .field("  SHA-256", sha256);
+            if !label.is_empty() {
+                text.field("  label", label);
+            }
         }
     }
 }

@@ -31,22 +31,28 @@ Examples:
   ravelin inspect --json vm.toml | jq .cmdline
 
 It knows: an initramfs (newc cpio, also several concatenated, plain or zstd), a disk image with
-its partitions and verity superblock, a bare hash tree, a bare file system, the sidecar of an
-image (root.img.toml), a VM description (vm.toml), a measured configuration (ravelin.toml), a
-load order of modules, PID 1 and other executables, a kernel.
+its partitions and verity superblock, a bare hash tree, a bare file system, a LUKS2 volume, the
+sidecar of an image (root.img.toml), a VM description (vm.toml), a measured configuration
+(ravelin.toml), a load order of modules, PID 1 and other executables, a kernel.
+
+A LUKS2 header is held against the one shape that Ravelin accepts: one keyslot, authenticated
+encryption, nothing that it does not know. Even such a header proves nothing about who made it.
 
 Whether an image is undamaged is another question: see `ravelin image verify`.
 
 JSON (\"kind\": \"inspect\"): \"file\", \"bytes\", \"sha256\" (not of disks), \"findings\" (what is wrong with
-it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"hash-tree\", \"file-system\", \"sidecar\",
-\"vm\", \"configuration\", \"load-order\", \"executable\" or \"kernel\") and the fields of that type:
+it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"hash-tree\", \"file-system\", \"encrypted\",
+\"sidecar\", \"encrypted-sidecar\", \"vm\", \"configuration\", \"load-order\", \"executable\" or
+\"kernel\") and the fields of that type:
   initramfs      archives, compressed, entries (archive, path, kind, mode, uid, gid, bytes),
                  configuration (text or null), modules (null, or kernel and modules)
   disk           disk_guid, sectors, partitions (number, name, type, type_guid, guid, first_lba,
-                 last_lba, file_system, superblock)
+                 last_lba, file_system, superblock, luks)
   file-system,   file_system (null, or kind, bytes, block_size, uuid), superblock (null, or
-  hash-tree      offset, uuid, algorithm, data_block_size, hash_block_size, data_blocks, salt)
-  sidecar        sidecar (as in the file)
+  hash-tree,     offset, uuid, algorithm, data_block_size, hash_block_size, data_blocks, salt), luks
+  encrypted      (null, or uuid, label, cipher, sector_size, kdf, sha256)
+  sidecar,       sidecar (as in the file)
+  encrypted-sidecar
   vm             cmdline, kernel, initrd, firmware, vcpus, cpu, memory_mib, disks, policy,
                  guest_features, host_data, id_key_digest, author_key_digest (null if not set)
   configuration  text
@@ -102,7 +108,9 @@ enum Content {
     Disk(disk::Disk),
     HashTree(disk::Volume),
     FileSystem(disk::Volume),
+    Encrypted(disk::Volume),
     Sidecar(small::SidecarContent),
+    EncryptedSidecar(small::EncryptedSidecarContent),
     Vm(small::VmDescription),
     Configuration(small::Configuration),
     LoadOrder(initramfs::Modules),
@@ -118,9 +126,13 @@ pub(crate) fn run(arguments: &Inspect, terminal: &Terminal) -> Result {
     let mut findings = Findings::default();
     let content = content(&input, &mut findings)?;
     let sha256 = match content {
-        Content::Disk(_) | Content::HashTree(_) | Content::FileSystem(_) => None,
+        Content::Disk(_)
+        | Content::HashTree(_)
+        | Content::FileSystem(_)
+        | Content::Encrypted(_) => None,
         Content::Initramfs(_)
         | Content::Sidecar(_)
+        | Content::EncryptedSidecar(_)
         | Content::Vm(_)
         | Content::Configuration(_)
         | Content::LoadOrder(_)
@@ -160,6 +172,7 @@ fn content(input: &Input, findings: &mut Findings) -> Result<Content> {
         disk::Found::Disk(found) => Ok(Content::Disk(found)),
         disk::Found::HashTree(found) => Ok(Content::HashTree(found)),
         disk::Found::FileSystem(found) => Ok(Content::FileSystem(found)),
+        disk::Found::Encrypted(found) => Ok(Content::Encrypted(found)),
         disk::Found::Nothing => small::text(input, findings),
     }
 }
@@ -171,7 +184,9 @@ fn describe(report: &Report) -> Text {
         Content::Disk(_) => "a disk with a partition table",
         Content::HashTree(_) => "a dm-verity hash tree",
         Content::FileSystem(_) => "a file system",
+        Content::Encrypted(_) => "a LUKS2 volume",
         Content::Sidecar(_) => "the sidecar of a verified image",
+        Content::EncryptedSidecar(_) => "the sidecar of an encrypted disk",
         Content::Vm(_) => "a VM description",
         Content::Configuration(_) => "a measured configuration of PID 1",
         Content::LoadOrder(_) => "a load order of kernel modules",
@@ -188,7 +203,9 @@ fn describe(report: &Report) -> Text {
         Content::Disk(content) => content.describe(&mut text),
         Content::HashTree(content) => content.describe(&mut text),
         Content::FileSystem(content) => content.describe(&mut text),
+        Content::Encrypted(content) => content.describe(&mut text),
         Content::Sidecar(content) => content.describe(&mut text),
+        Content::EncryptedSidecar(content) => content.describe(&mut text),
         Content::Vm(content) => content.describe(&mut text),
         Content::Configuration(content) => content.describe(&mut text),
         Content::LoadOrder(content) => content.describe(&mut text),

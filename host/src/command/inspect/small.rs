@@ -1,6 +1,6 @@
 //! Texts, executables and kernels.
 
-use image_builder::disk::{Layout, Sidecar};
+use image_builder::disk::{EncryptedSidecar, Layout, Sidecar};
 use image_builder::initramfs::check_static_executable;
 use protocol::config;
 use protocol::load_order::{self, LoadOrder};
@@ -48,6 +48,12 @@ pub(super) struct SidecarContent {
     sidecar: Sidecar,
 }
 
+/// The sidecar of an encrypted disk.
+#[derive(Debug, Serialize)]
+pub(super) struct EncryptedSidecarContent {
+    sidecar: EncryptedSidecar,
+}
+
 /// A `ravelin.toml`.
 #[derive(Debug, Serialize)]
 pub(super) struct Configuration {
@@ -92,6 +98,10 @@ pub(super) fn text(input: &Input, findings: &mut Findings) -> Result<Content> {
     }
     let document = toml_edit::Document::parse(text.as_str());
     let has = |key: &str| document.as_ref().is_ok_and(|document| document.get(key).is_some());
+    if EncryptedSidecar::claims(&text) {
+        let sidecar = EncryptedSidecar::parse(&text).map_err(|error| unknown(&causes(&error)))?;
+        return Ok(Content::EncryptedSidecar(EncryptedSidecarContent { sidecar }));
+    }
     if has("format") && has("layout") {
         let sidecar = Sidecar::parse(&text).map_err(|error| unknown(&causes(&error)))?;
         return Ok(Content::Sidecar(SidecarContent { sidecar }));
@@ -197,6 +207,33 @@ impl SidecarContent {
             .field("salt", &verity.salt)
             .field("seed", seed)
             .field("command line", cmdline.replace(' ', "\n"));
+    }
+}
+
+impl EncryptedSidecarContent {
+    pub(super) fn describe(&self, text: &mut Text) {
+        let EncryptedSidecar { spec, header_sha256, epoch, file_system, disk } = &self.sidecar;
+        let params = spec.layout().params();
+        let unlocked = match spec.stretch() {
+            None => "a key file".to_owned(),
+            Some(stretch) => {
+                let (cost, memory) = (stretch.cost(), u64::from(stretch.cost().memory_kib()) << 10);
+                let passes = cost.passes();
+                format!("a passphrase, Argon2id with {} and {passes} passes", size(memory))
+            }
+        };
+        text.field("disk", format!("{}, {}", printable(&disk.file), size(disk.size)));
+        if let Some(partition) = &disk.partition {
+            text.field("PARTUUID", partition.guid);
+        }
+        text.field("file system", format!("{}, {}", file_system.kind, size(file_system.size)))
+            .field("room for it", size(spec.tail_offset()))
+            .field("cipher", format!("{}, sectors of {} bytes", params.cipher, params.sector_size))
+            .field("unlocked by", unlocked)
+            .field("volume ID", spec.volume_id())
+            .field("header SHA-256", hex::encode(header_sha256))
+            .field("least epoch", epoch.0)
+            .field("specification", hex::encode(spec.encode()));
     }
 }
 

@@ -1,0 +1,226 @@
+//! `ravelin image encrypt` and `decrypt`: what they make, find and refuse, and what
+//! they leave behind.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{Ran, names, ravelin, run, squashfs, tool};
+use serde_json::Value;
+
+/// Argon2id at a price that tests can pay.
+const CHEAP: [&str; 4] = ["--argon2-memory", "64K", "--argon2-passes", "1"];
+/// The file system's size. It is not a whole number of blocks.
+const SOURCE_BYTES: u64 = 200_000;
+/// Where the data of a bare disk's first sector is: behind header, superblock, the
+/// journal of a 17 MiB disk and the metadata of the first area.
+const FIRST_DATA: u64 = (32_768 + 8 + 264 + 256) * 512;
+
+fn source() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("source"), squashfs(SOURCE_BYTES)).unwrap();
+    directory
+}
+
+fn encrypt(directory: &Path, more: &[&str]) -> Ran {
+    run(directory, &[&["image", "encrypt", "--from", "source", "-o", "root.img"], more].concat())
+}
+
+fn decrypt(directory: &Path, more: &[&str]) -> Ran {
+    let arguments = ["image", "decrypt", "root.img.toml", "-o", "clear", "--json"];
+    run(directory, &[&arguments, more].concat())
+}
+
+/// The volume holds the source and zeros.
+fn is_source(directory: &Path, clear: &str) -> bool {
+    let source = squashfs(SOURCE_BYTES);
+    let clear = fs::read(directory.join(clear)).unwrap();
+    let (found, rest) = clear.split_at(usize::try_from(SOURCE_BYTES).unwrap());
+    source.starts_with(found) && rest.iter().all(|byte| *byte == 0)
+}
+
+fn flip(directory: &Path, file: &str, offset: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(directory.join(file)).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+}
+
+#[test]
+fn a_disk_its_sidecar_and_its_key() {
+    let directory = source();
+    let json = encrypt(directory.path(), &["--json"]).ok().json();
+    assert_eq!(json["kind"], "image-encrypt");
+    assert_eq!(json["key"], "root.img.key");
+    assert_eq!(names(directory.path()), ["root.img", "root.img.key", "root.img.toml", "source"]);
+    let key = directory.path().join("root.img.key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read(&key).unwrap().len(), 32);
+
+    let inspected = run(directory.path(), &["inspect", "--json", "root.img"]).ok().json();
+    let partition = &inspected["partitions"][0];
+    assert_eq!(partition["guid"], json["volume_id"]);
+    assert_eq!(partition["luks"]["uuid"], json["volume_id"]);
+    assert_eq!(partition["luks"]["sha256"], json["header_sha256"]);
+    assert_eq!(partition["luks"]["kdf"], "pbkdf2");
+    let sidecar = run(directory.path(), &["inspect", "--json", "root.img.toml"]).ok().json();
+    assert_eq!(sidecar["type"], "encrypted-sidecar");
+    assert_eq!(sidecar["sidecar"]["volume"]["spec"], json["spec"]);
+    run(directory.path(), &["inspect", "root.img.toml"]).ok();
+
+    let json = decrypt(directory.path(), &["--key", "root.img.key"]).ok().json();
+    assert_eq!((&json["epoch"], &json["header_is_ours"]), (&Value::from(1), &Value::from(true)));
+    assert!(is_source(directory.path(), "clear"));
+    let mode = fs::metadata(directory.path().join("clear")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // Made again it is another disk: nothing of the key comes from the source.
+    fs::rename(directory.path().join("root.img"), directory.path().join("first.img")).unwrap();
+    fs::remove_file(&key).unwrap();
+    encrypt(directory.path(), &["--quiet"]).ok();
+    let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
+    assert!(read("root.img") != read("first.img"));
+}
+
+#[test]
+fn every_cipher_in_both_sector_sizes() {
+    for cipher in ["aes-xts-hmac-sha256", "aes-gcm-random", "aegis128-random"] {
+        for sector_size in ["512", "4096"] {
+            let directory = source();
+            let more =
+                ["--layout", "bare", "--cipher", cipher, "--sector-size", sector_size, "--json"];
+            let json = encrypt(directory.path(), &more).ok().json();
+            assert_eq!(json["cipher"], cipher);
+            let inspected = run(directory.path(), &["inspect", "--json", "root.img"]).ok().json();
+            assert_eq!(inspected["type"], "encrypted");
+            assert_eq!(inspected["luks"]["cipher"], cipher);
+            decrypt(directory.path(), &["--key", "root.img.key"]).ok();
+            assert!(is_source(directory.path(), "clear"));
+        }
+    }
+}
+
+#[test]
+fn a_passphrase_from_a_file_or_a_descriptor() {
+    let directory = source();
+    fs::write(directory.path().join("passphrase"), "correct horse\n").unwrap();
+    let more = [&["--layout", "bare", "--passphrase-file", "passphrase", "--json"], &CHEAP[..]];
+    let json = encrypt(directory.path(), &more.concat()).ok().json();
+    assert_eq!(json["key"], Value::Null);
+    let mut with_stdin = ravelin()
+        .current_dir(directory.path())
+        .args(["image", "decrypt", "root.img.toml", "-o", "clear", "--passphrase-fd", "0"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut with_stdin.stdin.take().unwrap(), b"correct horse").unwrap();
+    assert!(with_stdin.wait().unwrap().success());
+    assert!(is_source(directory.path(), "clear"));
+
+    if let Some(cryptsetup) = tool("cryptsetup") {
+        let mut test = Command::new(cryptsetup);
+        test.current_dir(directory.path()).args(["open", "--test-passphrase", "root.img"]);
+        let mut test = test.stdin(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut test.stdin.take().unwrap(), b"correct horse\n").unwrap();
+        assert!(test.wait().unwrap().success(), "a typed passphrase has no newline either");
+    }
+
+    fs::remove_file(directory.path().join("clear")).unwrap();
+    fs::write(directory.path().join("other"), "wrong").unwrap();
+    let refused = decrypt(directory.path(), &["--passphrase-file", "other"]).code(1);
+    assert!(refused.stderr.contains("does not open this volume"), "{}", refused.stderr);
+    fs::write(directory.path().join("key"), [0; 32]).unwrap();
+    let refused = decrypt(directory.path(), &["--key", "key"]).code(3);
+    assert!(refused.stderr.contains("unlocked by a passphrase"), "{}", refused.stderr);
+    assert!(!directory.path().join("clear").exists());
+}
+
+#[test]
+fn changed_disks_are_refused_where_they_were_changed() {
+    let directory = source();
+    encrypt(directory.path(), &["--layout", "bare", "--quiet"]).ok();
+    let refused = |expected: &str| {
+        let ran = decrypt(directory.path(), &["--key", "root.img.key"]).code(1);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+        assert!(!directory.path().join("clear").exists());
+    };
+    for (offset, expected) in [
+        (FIRST_DATA, "sector 0 of the volume"),
+        (FIRST_DATA + 4096 * 5 + 77, "sector 40 of the volume"),
+        ((16 << 20) + 24, "superblock is not the one of this volume: flags"),
+    ] {
+        flip(directory.path(), "root.img", offset);
+        refused(expected);
+        flip(directory.path(), "root.img", offset);
+    }
+    fs::copy(directory.path().join("root.img.key"), directory.path().join("key")).unwrap();
+    flip(directory.path(), "root.img.key", 31);
+    refused("does not open this volume");
+    fs::copy(directory.path().join("key"), directory.path().join("root.img.key")).unwrap();
+
+    // What is not read does not matter, and is said.
+    flip(directory.path(), "root.img", 5000);
+    let json = decrypt(directory.path(), &["--key", "root.img.key"]).ok().json();
+    assert_eq!(json["header_is_ours"], false);
+    let found = run(directory.path(), &["inspect", "--json", "root.img"]).code(1).json();
+    assert!(found["findings"][0].as_str().unwrap().contains("checksum"), "{found}");
+}
+
+/// The specification is what the key is derived from: no field of the sidecar can
+/// say something else without being noticed.
+#[test]
+fn an_altered_sidecar_is_refused() {
+    let directory = source();
+    encrypt(directory.path(), &["--quiet"]).ok();
+    let path = directory.path().join("root.img.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let refused = |from: &str, to: &str, expected: &str| {
+        let altered = good.replacen(from, to, 1);
+        assert_ne!(altered, good, "{from}");
+        fs::write(&path, altered).unwrap();
+        let ran = decrypt(directory.path(), &["--key", "root.img.key"]).code(3);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+        run(directory.path(), &["inspect", "root.img.toml"]).code(3);
+    };
+    refused("cipher = \"aes-xts-hmac-sha256\"", "cipher = \"aes-gcm-random\"", "volume.cipher");
+    refused("spec = \"72766f6c756d65", "spec = \"72766f6c756d66", "specification is refused");
+    refused("sector_size = 4096", "sector_size = 512", "volume.sector_size");
+    refused("format = 1", "format = 2", "format 2");
+    refused("file = \"root.img\"", "file = \"../root.img\"", "not the plain name");
+    refused("offset = 1048576", "offset = 2097152", "disk.partition");
+    refused("[volume]", "[volume]\nmore = 1", "unknown field");
+    // A consistent one of another volume is another key.
+    let other = source();
+    encrypt(other.path(), &["--quiet"]).ok();
+    fs::copy(other.path().join("root.img.toml"), &path).unwrap();
+    let ran = decrypt(directory.path(), &["--key", "root.img.key"]).code(1);
+    assert!(ran.stderr.contains("does not open this volume"), "{}", ran.stderr);
+}
+
+#[test]
+fn refused_commands_leave_nothing() {
+    let directory = source();
+    let refused = |more: &[&str], code: i32, expected: &str| {
+        let ran = encrypt(directory.path(), more).code(code);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+        assert_eq!(names(directory.path()), ["key", "source"]);
+    };
+    fs::write(directory.path().join("key"), [1; 31]).unwrap();
+    refused(&["--key", "key"], 3, "a key has 32 bytes");
+    refused(&["--new-key", "key"], 3, "a key file is never replaced");
+    refused(&["--key", "key", "--passphrase-file", "key"], 2, "cannot be used with");
+    refused(&["--passphrase-fd", "0", "--argon2-memory", "8G"], 2, "out of bounds");
+    refused(&["--passphrase-fd", "0", "--argon2-passes", "33"], 2, "out of bounds");
+    refused(&["--size", "4K"], 3, "more than the 4096");
+    refused(&["--size", "1000001"], 3, "multiple of 4096");
+    refused(&["--cipher", "aes-xts-plain64"], 2, "is no cipher");
+    refused(&["--sector-size", "1024"], 2, "512 and 4096 are");
+    refused(&["--sidecar", "root.img"], 3, "name of two outputs");
+    fs::write(directory.path().join("key"), "").unwrap();
+    refused(&["--passphrase-file", "key"], 3, "the passphrase is empty");
+}
