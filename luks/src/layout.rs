@@ -40,6 +40,8 @@ const SUPERBLOCK_SECTORS: u64 = 8;
 /// Sectors of a journal section that hold entries, and the bytes of each that do.
 const SECTION_ENTRY_SECTORS: u64 = 8;
 const ENTRY_BYTES: u64 = 504;
+/// The kernel's default for a buffer, in sectors.
+const DEFAULT_BUFFER: u64 = 128;
 /// A metadata run is a multiple of this many bytes (`fix_padding`).
 const RUN_ALIGNMENT: u64 = 4096;
 
@@ -271,6 +273,12 @@ impl Layout {
     #[must_use]
     pub fn journal_sections(&self) -> u32 {
         self.sections
+    }
+
+    /// Sectors of the buffers in which the kernel holds metadata: 128, or as many
+    /// as divide a metadata run.
+    pub(crate) fn buffer_sectors(&self) -> u64 {
+        DEFAULT_BUFFER.min(1 << self.metadata_run.trailing_zeros())
     }
 
     pub(crate) fn section(&self) -> Section {

@@ -1,7 +1,7 @@
 //! The device-mapper tables of a volume, as the kernel prints them back.
 //!
 //! Every parameter stands in the integrity table, also those that are the kernel's
-//! defaults, so that what is loaded and what is read back are one text: only then
+//! defaults (the buffers' size depends on the metadata run), so that what is loaded and what is read back are one text: only then
 //! is the kernel's own reading of the superblock known to be ours.
 //!
 //! Specification: Linux `dm-integrity.rst` and `dm-crypt.rst` (Documentation/
@@ -133,8 +133,9 @@ impl fmt::Display for IntegrityTable<'_> {
         }
         write!(
             f,
-            " journal_sectors:{journal_sectors} interleave_sectors:{interleave} buffer_sectors:128 \
-             journal_watermark:50 commit_time:10000 fix_padding"
+            " journal_sectors:{journal_sectors} interleave_sectors:{interleave} buffer_sectors:{} \
+             journal_watermark:50 commit_time:10000 fix_padding",
+            self.layout.buffer_sectors()
         )
     }
 }
@@ -236,6 +237,8 @@ mod tests {
             gcm,
             format!("0 44944 crypt capi:gcm(aes)-random :32:{key} 0 253:0 0 1 integrity:28:aead")
         );
+        let [integrity, ..] = tables(Cipher::AesGcmRandom, SectorSize::B4096);
+        assert!(integrity.contains(" buffer_sectors:32 "), "{integrity}");
         let [_, aegis, _] = tables(Cipher::Aegis128Random, SectorSize::B512);
         assert_eq!(
             aegis,

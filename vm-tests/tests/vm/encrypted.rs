@@ -24,8 +24,15 @@ const ROOM: u64 = 24 << 20;
 /// What dm-crypt and dm-integrity need; names that are built in are passed over.
 const MODULES: &[&str] = &["dm_integrity", "dm_crypt", "authenc", "xts", "gcm", "aegis128"];
 /// What cryptsetup needs beside them, and the file system.
-const OPTIONAL: &[&str] =
-    &["algif_skcipher", "ghash_generic", "aesni_intel", "hmac", "sha256_generic", "ext4"];
+const OPTIONAL: &[&str] = &[
+    "algif_skcipher",
+    "algif_aead",
+    "ghash_generic",
+    "aesni_intel",
+    "hmac",
+    "sha256_generic",
+    "ext4",
+];
 
 /// One disk that Ravelin made.
 struct Disk {
