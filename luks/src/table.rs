@@ -1,8 +1,9 @@
 //! The device-mapper tables of a volume, as the kernel prints them back.
 //!
 //! Every parameter stands in the integrity table, also those that are the kernel's
-//! defaults (the buffers' size depends on the metadata run), so that what is loaded and what is read back are one text: only then
-//! is the kernel's own reading of the superblock known to be ours.
+//! defaults (the size of its buffers depends on the metadata run), so that what is
+//! loaded and what is read back are one text: only then is the kernel's own reading of
+//! the superblock known to be ours.
 //!
 //! Specification: Linux `dm-integrity.rst` and `dm-crypt.rst` (Documentation/
 //! admin-guide/device-mapper); `dm_integrity_status` and `crypt_status` for the order.

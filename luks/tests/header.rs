@@ -240,6 +240,47 @@ fn every_member_is_needed_and_typed() {
     }
 }
 
+/// Random damage to the JSON, with right checksums: refused or the same, and never a
+/// panic. (The fuzz targets do this for longer.)
+#[test]
+fn random_json_is_refused_or_harmless() {
+    const OTHER: &[u8] = b"{}[],:\"0189-.eE truefalsnu\\\0\xff";
+    let good = json_text(&header(Cipher::AesXtsHmacSha256)).to_vec();
+    let mut bytes = header(Cipher::AesXtsHmacSha256);
+    // A linear congruential generator: the same damage in every run.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut accepted = 0;
+    for _ in 0..2000 {
+        let mut text = good.clone();
+        for _ in 0..=next(3) {
+            let (at, other) = (next(text.len()), next(text.len()));
+            match next(5) {
+                0 => text[at] = OTHER[next(OTHER.len())],
+                1 => drop(text.remove(at)),
+                2 => text.swap(at, other),
+                3 => text.truncate(at.max(1)),
+                _ => {
+                    let piece = text[at.min(other)..at.max(other)].to_vec();
+                    text.splice(at..at, piece.into_iter().take(60));
+                }
+            }
+        }
+        text.truncate(12_287);
+        for copy in [0, COPY] {
+            bytes[copy + BINARY..copy + COPY].fill(0);
+            bytes[copy + BINARY..][..text.len()].copy_from_slice(&text);
+        }
+        sign(&mut bytes);
+        accepted += usize::from(parse(&bytes).is_ok());
+    }
+    // A changed salt, or digits of a digest: the volume key does not fit then.
+    assert!(accepted < 400, "{accepted}");
+}
+
 #[test]
 fn each_attack_is_refused_for_its_reason() {
     use HeaderError as E;

@@ -9,8 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use luks::{
-    CryptTable, Device, HEADER_SIZE, Header, IntegrityTable, KdfLimits, Layout, LayoutParams,
-    Memory, Options, ReadAt, Secret, SectorSize, Volume, VolumeKey, VolumeSpec, key_description,
+    CryptTable, Device, FileSystemTable, HEADER_SIZE, Header, IntegrityTable, KdfLimits, Layout,
+    LayoutParams, Memory, Options, ReadAt, Secret, SectorSize, Volume, VolumeKey, VolumeSpec,
+    key_description,
 };
 use vm_tests::{Environment, Ssh, Stop, Tool, Vm, WorkDir, free_port};
 
