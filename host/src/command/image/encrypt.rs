@@ -90,8 +90,8 @@ pub(crate) struct Encrypt {
 
     /// aes-xts-hmac-sha256, aes-gcm-random or aegis128-random
     ///
-    /// The first is the most conservative. The others are faster; aes-gcm-random is for disks that
-    /// are written less than 2^32 times, aegis128-random has a key of 128 bits.
+    /// The first is the most conservative. The others are faster in the guest; aes-gcm-random is for
+    /// disks of which less than 2^32 sectors are ever written, aegis128-random has a key of 128 bits.
     #[arg(long, value_name = "NAME", value_parser = str::parse::<Cipher>,
         default_value = "aes-xts-hmac-sha256", help_heading = "Encryption")]
     cipher: Cipher,
