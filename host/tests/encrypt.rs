@@ -116,6 +116,7 @@ fn a_passphrase_from_a_file_or_a_descriptor() {
         .current_dir(directory.path())
         .args(["image", "decrypt", "root.img.toml", "-o", "clear", "--passphrase-fd", "0"])
         .stdin(Stdio::piped())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     std::io::Write::write_all(&mut with_stdin.stdin.take().unwrap(), b"correct horse").unwrap();
@@ -216,7 +217,7 @@ fn refused_commands_leave_nothing() {
     refused(&["--key", "key", "--passphrase-file", "key"], 2, "cannot be used with");
     refused(&["--passphrase-fd", "0", "--argon2-memory", "8G"], 2, "out of bounds");
     refused(&["--passphrase-fd", "0", "--argon2-passes", "33"], 2, "out of bounds");
-    refused(&["--size", "4K"], 3, "more than the 4096");
+    refused(&["--size", "64K"], 3, "more than the 65536");
     refused(&["--size", "1000001"], 3, "multiple of 4096");
     refused(&["--cipher", "aes-xts-plain64"], 2, "is no cipher");
     refused(&["--sector-size", "1024"], 2, "512 and 4096 are");
