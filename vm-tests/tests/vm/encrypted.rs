@@ -153,6 +153,12 @@ fn the_tables_of_a_specification_open_its_volume() {
     create("volume", &table.replace(&named, &hex::encode(key.as_bytes())));
     let read = format!("head -c {ROOM} /dev/mapper/volume | sha256sum");
     assert_eq!(ssh.run(&read), format!("{}  -", padded_digest(&source)));
+    // The file system's device ends before the tail.
+    let linear = FileSystemTable::new(&spec, Device::new(number("/dev/mapper/volume")).unwrap());
+    let table = format!("0 {} linear {linear}", linear.length());
+    assert_eq!(create("root-fs", &table), table);
+    let size = ssh.run("blockdev --getsize64 /dev/mapper/root-fs");
+    assert_eq!(size, spec.tail_offset().to_string());
     let tail =
         ssh.run(&format!("tail -c +{} /dev/mapper/volume | head -c 16", spec.tail_offset() + 1));
     assert_eq!(tail, "ravelin check v1");
