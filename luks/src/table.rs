@@ -57,7 +57,8 @@ pub struct IntegrityTable<'a> {
 /// The table of the `crypt` target over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CryptTable<'a> {
-    spec: &'a VolumeSpec,
+    layout: &'a Layout,
+    volume_id: Uuid,
     device: Device,
 }
 
@@ -94,13 +95,20 @@ impl<'a> CryptTable<'a> {
     /// keyring as [`key_description`] when the table is loaded.
     #[must_use]
     pub fn new(spec: &'a VolumeSpec, integrity: Device) -> Self {
-        Self { spec, device: integrity }
+        Self::of_layout(spec.layout(), spec.volume_id(), integrity)
+    }
+
+    /// The same for a volume with a header instead of a specification, whose UUID
+    /// names the key.
+    #[must_use]
+    pub fn of_layout(layout: &'a Layout, volume_id: Uuid, integrity: Device) -> Self {
+        Self { layout, volume_id, device: integrity }
     }
 
     /// The length of the device, in sectors.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.spec.layout().volume_sectors()
+        self.layout.volume_sectors()
     }
 }
 
@@ -143,8 +151,8 @@ impl fmt::Display for IntegrityTable<'_> {
 
 impl fmt::Display for CryptTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LayoutParams { cipher, sector_size, .. } = self.spec.layout().params();
-        let key = key_description(self.spec.volume_id());
+        let LayoutParams { cipher, sector_size, .. } = self.layout.params();
+        let key = key_description(self.volume_id);
         let large = sector_size.sectors() > 1;
         write!(
             f,

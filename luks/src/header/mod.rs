@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::cipher::Cipher;
 use crate::key::VolumeKey;
-use crate::layout::{LUKS2_DATA_OFFSET, SECTOR, SectorSize};
+use crate::layout::{LUKS2_DATA_OFFSET, Layout, LayoutError, LayoutParams, SECTOR, SectorSize};
 use keyslot::Keyslot;
 use metadata::Metadata;
 
@@ -121,6 +121,20 @@ impl Header {
     #[must_use]
     pub fn kdf(&self) -> &'static str {
         self.keyslot.kdf_name()
+    }
+
+    /// The layout of the volume on a device of this many sectors of 512 bytes, with
+    /// the journal that cryptsetup and the kernel choose.
+    ///
+    /// # Errors
+    /// A device without room for it.
+    pub fn layout(&self, device_sectors: u64) -> Result<Layout, LayoutError> {
+        Layout::new(LayoutParams::with_default_journal(
+            self.cipher,
+            self.sector_size,
+            device_sectors,
+            LUKS2_DATA_OFFSET,
+        ))
     }
 
     /// Unlocks the keyslot with a passphrase, or with the bytes of a key file.
