@@ -1,7 +1,7 @@
 //! `ravelin image encrypt` and `decrypt`: what they make, find and refuse, and what
 //! they leave behind.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,8 +1,6 @@
 //! Encrypted disks from a tree: the ext4 inside is one to be written to, and is
 //! without a fault; nothing in clear stays behind.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod disk_common;
 
 use std::fs;
