@@ -11,8 +11,9 @@
 mod verify_support;
 
 use attestation::certificate::{
-    Certificate, CertificateError, CertificateTable, ChainError, ChainRejection, Crl, EntryKind,
-    HardwareId, Link, Revocation, Role, RootOrigin, Roots, UnixTime, VerifiedChain, validate,
+    Bundle, Certificate, CertificateError, CertificateTable, ChainError, ChainRejection, Crl,
+    EntryKind, HardwareId, Link, Revocation, Role, RootOrigin, Roots, UnixTime, VerifiedChain,
+    validate,
 };
 use attestation::product::Product;
 use attestation::report::{Hex, KeyKind};
@@ -473,6 +474,10 @@ fn a_certificate_table_gives_a_chain() {
     let crl = table.crl().unwrap().unwrap();
     let chain = validate(&leaf, &[ask], &roots(PRODUCT), &[crl], now()).unwrap();
     assert!(matches!(chain.revocation(), Revocation::Checked { .. }));
+    // Attack: the host's table has a genuine list from before a revocation.
+    // Closed: of a table, only the certificates are taken.
+    let bundle = Bundle::read(&bytes).unwrap();
+    assert_eq!((bundle.certificates.len(), bundle.crls.len()), (2, 0));
 }
 
 #[test]

@@ -86,10 +86,21 @@ fn the_description_says_whom_to_ask_and_what_to_expect() {
     let codes_of = codes(&ran);
     assert_eq!(codes_of.len(), 4, "{codes_of:?}");
     assert_eq!(codes_of[0], "minimum-tcb.current");
-    // One that names a measurement itself: that one counts.
+    // One that names the measurement of another image, such as the one before an
+    // update: nothing satisfies both, and the old image is not accepted.
     let own = format!("measurement = \"{}\"\n", measurement());
     fs::write(home.join("policy.toml"), own).unwrap();
+    let ran = attest(home, &[]).code(3);
+    assert!(ran.stderr.contains("no report could satisfy both"), "{}", ran.stderr);
+    let both = format!("measurement = [\"{}\", \"{}\"]\n", measurement(), hex::encode(&digest));
+    fs::write(home.join("policy.toml"), both).unwrap();
+    attest(home, &[]).ok();
+    // A description stays a rule even where anything else would be allowed.
+    fs::write(home.join("policy.toml"), "allow = [\"any-measurement\"]\n").unwrap();
+    let kernel = fs::read(home.join("vmlinuz")).unwrap();
+    fs::write(home.join("vmlinuz"), [kernel.as_slice(), b"x"].concat()).unwrap();
     assert_eq!(codes(&attest(home, &[]).code(1)), ["measurement.mismatch"]);
+    fs::write(home.join("vmlinuz"), kernel).unwrap();
 
     // An address there goes before the port, and one here before both.
     describe(home, &format!("{network}[attest]\naddress = \"127.0.0.1:1\"\n"));

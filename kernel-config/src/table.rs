@@ -17,7 +17,8 @@ pub enum Need {
     /// By a root of one file system: that of the image is needed, the others
     /// are not.
     FileSystem,
-    /// By a disk that is attached in another way than by virtio-blk on PCI.
+    /// By a disk that is attached in another way than by virtio-blk on PCI, or
+    /// an owner who comes in another way than by TCP.
     Device,
     /// By nothing: it makes the boot or the disk faster where the CPU has the
     /// instructions.
@@ -36,7 +37,7 @@ impl Need {
             Self::Verity => "Needed by a root on dm-verity and its writable layer",
             Self::Evidence => "Needed by attestation, unless `attest.mode` is `none`",
             Self::FileSystem => "File systems of the root: the one that the image uses is needed",
-            Self::Device => "Needed when the disk is attached in this way",
+            Self::Device => "Needed when the disk, or the owner, is connected in this way",
             Self::Speed => "Not needed; faster where the CPU has the instructions",
             Self::Never => "Must not be built in",
         }
@@ -137,19 +138,6 @@ pub const OPTIONS: &[KernelOption] = &[
     built_in("INET", Need::Evidence, "the responder listens on TCP"),
     built_in("MEMFD_CREATE", Need::Evidence, "the responder's program is not a file"),
     built_in("SECCOMP_FILTER", Need::Evidence, "the responder gives up all system calls but a few"),
-    module("VSOCKETS", "vsock", Need::Device, "the responder listens on vsock where the VM has it"),
-    module(
-        "VIRTIO_VSOCKETS",
-        "vmw_vsock_virtio_transport",
-        Need::Device,
-        "the responder listens on vsock where the VM has it",
-    ),
-    module(
-        "VIRTIO_VSOCKETS_COMMON",
-        "vmw_vsock_virtio_transport_common",
-        Need::Device,
-        "vsock over virtio is built on it (selected by VIRTIO_VSOCKETS)",
-    ),
     // File systems of the root.
     module("EROFS_FS", "erofs", Need::FileSystem, "the root is erofs, the default"),
     built_in(
@@ -198,6 +186,19 @@ pub const OPTIONS: &[KernelOption] = &[
     module("BLK_DEV_SD", "sd_mod", Need::Device, "disks are SCSI disks"),
     module("NVME_CORE", "nvme_core", Need::Device, "NVMe disks need it (selected by BLK_DEV_NVME)"),
     module("BLK_DEV_NVME", "nvme", Need::Device, "disks are NVMe disks"),
+    module("VSOCKETS", "vsock", Need::Device, "the responder listens on vsock where the VM has it"),
+    module(
+        "VIRTIO_VSOCKETS",
+        "vmw_vsock_virtio_transport",
+        Need::Device,
+        "the responder listens on vsock where the VM has it",
+    ),
+    module(
+        "VIRTIO_VSOCKETS_COMMON",
+        "vmw_vsock_virtio_transport_common",
+        Need::Device,
+        "vsock over virtio is built on it (selected by VIRTIO_VSOCKETS)",
+    ),
     // Speed.
     module(
         "CRYPTO_SHA256_SSSE3",

@@ -52,17 +52,16 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Adds what a certificate table has. Entries of unknown kinds are left
-    /// out.
+    /// Adds the certificates of a table. Entries of unknown kinds are left out,
+    /// and so are revocation lists: the table is the host's, and a genuine list
+    /// from before a revocation would stand for the one that has it.
     ///
     /// # Errors
     ///
     /// [`TableError::Certificate`] if an entry of a known kind does not parse.
     pub fn add_table(&mut self, table: &CertificateTable) -> Result<(), TableError> {
         for Entry { kind, .. } in table.entries() {
-            if *kind == EntryKind::Crl {
-                self.crls.extend(table.crl()?);
-            } else if !matches!(kind, EntryKind::Other(_)) {
+            if !matches!(kind, EntryKind::Crl | EntryKind::Other(_)) {
                 self.certificates.extend(table.certificate(*kind)?);
             }
         }

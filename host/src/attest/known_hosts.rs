@@ -54,7 +54,8 @@ pub fn fingerprint(blob: &[u8]) -> String {
 /// A word that cannot stand in `KnownHostsCommand`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{}\" cannot be written into ssh's configuration: it has control characters",
+    "\"{}\" cannot be written into ssh's configuration: it has control characters, or ${{, which \
+     ssh would expand",
     .0.escape_debug()
 )]
 pub struct WordError(String);
@@ -63,7 +64,8 @@ pub struct WordError(String);
 /// quotes and backslashes, and in which it then expands `%`.
 ///
 /// # Errors
-/// If it has control characters, which a line of the file cannot hold.
+/// If it has control characters, which a line of the file cannot hold, or `${`,
+/// which ssh expands and has no escape for.
 pub fn quote(word: &str) -> Result<String, WordError> {
     let mut out = escaped(word)?.replace('%', "%%");
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.-_:=@%+,".contains(&byte);
@@ -85,7 +87,7 @@ pub fn quote_argument(word: &str) -> Result<String, WordError> {
 }
 
 fn escaped(word: &str) -> Result<String, WordError> {
-    if word.chars().any(char::is_control) {
+    if word.chars().any(char::is_control) || word.contains("${") {
         return Err(WordError(word.to_owned()));
     }
     Ok(word.replace('\\', "\\\\").replace('"', "\\\"").replace('\'', "\\'"))

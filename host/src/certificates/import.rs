@@ -85,7 +85,13 @@ impl Store {
     ) -> Result<Imported, StoreError> {
         let content = Content::Chain(vec![certificate.clone()]);
         match content.check(&[], roots, now) {
-            Ok(()) => self.keep(Resource::Chain { product, kind }, content, certificate.as_der()),
+            Ok(()) => self.keep(
+                Resource::Chain { product, kind },
+                content,
+                certificate.as_der(),
+                roots,
+                now,
+            ),
             Err(errors) => Ok(refused(certificate, list(&errors))),
         }
     }
@@ -114,7 +120,7 @@ impl Store {
         match Resource::of_leaf(&read) {
             Some(resource) => {
                 let content = Content::Leaf(Box::new(leaf.clone()), Box::new(read));
-                self.keep(resource, content, leaf.as_der())
+                self.keep(resource, content, leaf.as_der(), roots, now)
             }
             None => Ok(refused(leaf, "it names neither chip nor provider")),
         }
@@ -144,7 +150,10 @@ impl Store {
         }
         [KeyKind::Vcek, KeyKind::Vlek]
             .into_iter()
-            .map(|kind| self.keep(Resource::Crl { product, kind }, content.clone(), crl.as_der()))
+            .map(|kind| {
+                let resource = Resource::Crl { product, kind };
+                self.keep(resource, content.clone(), crl.as_der(), roots, now)
+            })
             .collect()
     }
 
@@ -153,11 +162,35 @@ impl Store {
         resource: Resource,
         content: Content,
         bytes: &[u8],
+        roots: &Roots,
+        now: UnixTime,
     ) -> Result<Imported, StoreError> {
         let lock = self.cache.lock(&resource, Instant::now() + self.deadline)?;
+        if let Some(kept) = self.newer_list(&resource, &content, roots, now)? {
+            return Ok(kept);
+        }
         self.cache.write(&resource, bytes, &lock)?;
         lock.forget_failure();
         Ok(Imported::Kept { resource, content })
+    }
+
+    /// Refuses a list that is older than the one that is kept: revocations are
+    /// not taken back.
+    fn newer_list(
+        &self,
+        resource: &Resource,
+        content: &Content,
+        roots: &Roots,
+        now: UnixTime,
+    ) -> Result<Option<Imported>, StoreError> {
+        let Content::Crl(new) = content else { return Ok(None) };
+        let kept = self.cached(resource, roots, now)?.map(|kept| kept.content);
+        let Some(Content::Crl(kept)) = kept else { return Ok(None) };
+        let ((new, _), (kept, _)) = (new.validity(), kept.validity());
+        Ok((new < kept).then(|| Imported::Refused {
+            name: resource.to_string(),
+            reasons: format!("it is of {new}, older than the one that is kept, of {kept}"),
+        }))
     }
 }
 

@@ -244,12 +244,13 @@ impl PolicyArguments {
             sources.push(of_vm(&vm_file(path)?, None)?);
         }
         sources.extend(self.named_measurements()?);
-        self.combine(trust, self.policy.as_deref(), sources, || Ok(None))
+        self.combine(trust, self.policy.as_deref(), sources)
     }
 
     /// Puts the policy together for the VM of a description: `[attest]` of it
-    /// names the policy where no option does, and its launch digest is computed
-    /// where neither that policy nor an option names another.
+    /// names the policy where no option does. Its launch digest is computed and
+    /// must be among those that the policy names, if it names any; only
+    /// `--manifest` and `--measurement` take its place.
     ///
     /// # Errors
     /// As [`PolicyArguments::policy`].
@@ -261,8 +262,11 @@ impl PolicyArguments {
     ) -> Result<Accepted> {
         let of_file = file.and_then(|file| Some(file.resolve(file.vm().attest.policy.as_ref()?)));
         let path = self.policy.as_ref().or(of_file.as_ref());
-        let computed = || file.map(|file| of_vm(file, digests)).transpose();
-        self.combine(trust, path.map(PathBuf::as_path), self.named_measurements()?, computed)
+        let mut sources = self.named_measurements()?;
+        if let Some(file) = file.filter(|_| sources.is_empty()) {
+            sources.push(of_vm(file, digests)?);
+        }
+        self.combine(trust, path.map(PathBuf::as_path), sources)
     }
 
     /// `--vm`.
@@ -300,7 +304,6 @@ impl PolicyArguments {
         trust: &TrustArguments,
         path: Option<&Path>,
         mut sources: Vec<Source>,
-        computed: impl FnOnce() -> Result<Option<Source>>,
     ) -> Result<Accepted> {
         let mut notes = Vec::new();
         let mut policy = Policy::default();
@@ -324,10 +327,6 @@ impl PolicyArguments {
             }
         }
         self.allow.iter().for_each(|exception| policy.allow.insert(*exception));
-        let any = policy.allow.contains(Exception::AnyMeasurement);
-        if sources.is_empty() && policy.measurements.is_empty() && !any {
-            sources.extend(computed()?);
-        }
         for (name, digests) in sources {
             let digests: Vec<Hex<48>> =
                 digests.iter().map(|digest| Hex(*digest.as_bytes())).collect();

@@ -192,7 +192,10 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
     request.simulator = simulator.as_ref().map(|simulator| &simulator.parts);
     let command = Command::new(&file, &request)?;
     if let Some(port) = file.vm().network.as_ref().and_then(|network| network.ssh_port) {
-        terminal.note(&format!("ssh -p {port} USER@127.0.0.1 once it is up; Ctrl-C stops the VM"));
+        terminal.note(&format!(
+            "ssh is at 127.0.0.1:{port} once it is up (`ravelin ssh-config` makes it attested); \
+             Ctrl-C stops the VM"
+        ));
     }
     terminal.detail(&one_line(&command)?);
     let ended = run_qemu(&command, arguments.timeout).map_err(|error| match error {

@@ -31,7 +31,8 @@ Examples:
 What is checked: that the report is genuine (certificates up to AMD's root, signature), that it
 answers this question (a fresh nonce in REPORT_DATA), that the SSH host keys that came with it are
 the ones that it binds, and the policy. The launch digest that is expected is computed from the
-files of vm.toml, unless --manifest, --measurement or the policy itself names others. The policy is
+files of vm.toml, unless --manifest or --measurement names others; if the policy names digests, it
+has to be among them. The policy is
 --policy, or `policy` under [attest] in vm.toml; without any, the digest alone is required and
 everything that weakens a guest is refused.
 

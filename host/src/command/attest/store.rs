@@ -44,6 +44,10 @@ pub(super) fn store(directory: &Path, attested: &Attested, verdict: &impl Serial
 /// Pins an accepted VM. Another one that the file pins already stays.
 pub(super) fn pin(path: &Path, verdict: &Verdict, chip: bool) -> Result<()> {
     let identity = verdict.identity();
+    if chip && identity.chip_id.is_zero() {
+        return Err(Failure::refused("the report does not say which processor made it")
+            .help("the host masks CHIP_ID, or a VLEK signed: leave --pin-chip out"));
+    }
     let mut pin =
         Instance { report_id: identity.report_id, chip_id: chip.then_some(identity.chip_id) };
     if path.exists() {

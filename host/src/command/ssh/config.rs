@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Args;
@@ -147,14 +148,26 @@ fn lines(arguments: &Config, host: &str, port: Option<NonZeroU16>) -> Result<Str
         ("UpdateHostKeys", "no"),
         ("VerifyHostKeyDNS", "no"),
         ("NoHostAuthenticationForLocalhost", "no"),
-        // With it there would be no host key at all. Debian's OpenSSH has the
-        // option, others must not stumble over it.
-        ("IgnoreUnknown", "GSSAPIKeyExchange"),
-        ("GSSAPIKeyExchange", "no"),
+        // A shared connection may have been made without these lines, under
+        // another name of the same address.
+        ("ControlPath", "none"),
     ] {
         line(key, value);
     }
+    // With it there would be no host key at all. Distributions' OpenSSH has the
+    // option; where it is unknown, the line would be an error for every host.
+    if ssh_knows("GSSAPIKeyExchange=no") {
+        line("GSSAPIKeyExchange", "no");
+    }
     Ok(text)
+}
+
+/// Whether the `ssh` of this machine has an option.
+fn ssh_knows(option: &str) -> bool {
+    let mut ssh = std::process::Command::new("ssh");
+    ssh.args(["-G", "-F", "/dev/null", "-o", option, "host"]);
+    ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    ssh.status().is_ok_and(|status| status.success())
 }
 
 fn command(arguments: &Config) -> Result<String> {
@@ -164,7 +177,9 @@ fn command(arguments: &Config) -> Result<String> {
     words.extend(arguments.target.words()?);
     words.extend(["--max-age".into(), format!("{}s", arguments.max_age.as_secs()).into()]);
     let mut quoted = Vec::new();
-    for word in &words {
+    for (index, word) in words.iter().enumerate() {
+        // ssh does not expand the program's own name.
+        let quote = if index == 0 { quote_argument } else { quote };
         quoted.push(quote(utf8(word)?).map_err(Failure::new)?);
     }
     // The name that ssh looks up, and the key that the server shows.
