@@ -164,7 +164,7 @@ mod tests {
 
     fn parse(line: &[&str]) -> Result<Started, String> {
         let arguments: Vec<OsString> = line.iter().map(OsString::from).collect();
-        Started::parse(&arguments, Path::new("/work")).map_err(|error| error.to_string())
+        Started::parse(&arguments, Path::new("/srv")).map_err(|error| error.to_string())
     }
 
     const GOOD: [&str; 11] = [
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_measured_is_read() {
         let started = parse(&GOOD).unwrap();
-        assert_eq!(started.kernel, Path::new("/work/vmlinuz"));
+        assert_eq!(started.kernel, Path::new("/srv/vmlinuz"));
         assert_eq!(started.initrd, Path::new("/i.cpio"));
         assert_eq!(started.cmdline, b"console=ttyS0 rdinit=/ravelin-sim");
         assert_eq!(started.vcpus.get(), 4);
