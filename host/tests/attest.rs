@@ -20,13 +20,13 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::{Ran, names};
+use common::{Ran, codes, names};
 use protocol::report_data::Binding;
 use protocol::responder::{HEAD, Status, answer, refusal};
 use responder_support::{
     AT, Responder, about, accepting, ask, at_home, evidence, host_keys, measurement, vm, write_root,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn home() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -36,16 +36,6 @@ fn home() -> tempfile::TempDir {
 
 fn attest(directory: &Path, responder: &Responder, arguments: &[&str]) -> Ran {
     ask(directory, &["attest", "--json"], responder, arguments)
-}
-
-/// The codes of all findings.
-fn codes(json: &Value) -> Vec<String> {
-    let checks = json["checks"].as_array().unwrap().iter();
-    let failed = checks.filter(|check| check["outcome"] == "failed");
-    failed
-        .flat_map(|check| check["findings"].as_array().unwrap())
-        .map(|finding| finding["code"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 #[test]

@@ -18,11 +18,10 @@ mod verify_support;
 use std::fs;
 use std::path::Path;
 
-use common::{Ran, run};
+use common::{Ran, codes, run};
 use measurement_common::Random;
 use measurement_common::ovmf::Ovmf;
 use responder_support::{AT, Responder, at_home, host_keys, measurement, vm, write_root};
-use serde_json::Value;
 
 /// A VM with synthetic files, and more lines of its description.
 fn describe(directory: &Path, more: &str) {
@@ -50,14 +49,6 @@ fn attest(directory: &Path, arguments: &[&str]) -> Ran {
     command.output().unwrap().into()
 }
 
-fn codes(ran: &Ran) -> Vec<Value> {
-    let json = ran.json();
-    let checks = json["checks"].as_array().unwrap().iter();
-    let checks = checks.filter(|check| check["outcome"] == "failed");
-    let findings = checks.flat_map(|check| check["findings"].as_array().unwrap().clone());
-    findings.map(|finding| finding["code"].clone()).collect()
-}
-
 #[test]
 fn the_description_says_whom_to_ask_and_what_to_expect() {
     let directory = tempfile::tempdir().unwrap();
@@ -83,7 +74,7 @@ fn the_description_says_whom_to_ask_and_what_to_expect() {
     fs::write(home.join("policy.toml"), "[minimum_tcb]\nsnp = 99\n").unwrap();
     describe(home, &format!("{network}[attest]\npolicy = \"policy.toml\"\n"));
     let ran = attest(home, &[]).code(1);
-    let codes_of = codes(&ran);
+    let codes_of = codes(&ran.json());
     assert_eq!(codes_of.len(), 4, "{codes_of:?}");
     assert_eq!(codes_of[0], "minimum-tcb.current");
     // One that names the measurement of another image, such as the one before an
@@ -99,7 +90,7 @@ fn the_description_says_whom_to_ask_and_what_to_expect() {
     fs::write(home.join("policy.toml"), "allow = [\"any-measurement\"]\n").unwrap();
     let kernel = fs::read(home.join("vmlinuz")).unwrap();
     fs::write(home.join("vmlinuz"), [kernel.as_slice(), b"x"].concat()).unwrap();
-    assert_eq!(codes(&attest(home, &[]).code(1)), ["measurement.mismatch"]);
+    assert_eq!(codes(&attest(home, &[]).code(1).json()), ["measurement.mismatch"]);
     fs::write(home.join("vmlinuz"), kernel).unwrap();
 
     // An address there goes before the port, and one here before both.
@@ -121,12 +112,12 @@ fn the_description_says_whom_to_ask_and_what_to_expect() {
     let mut kernel = fs::read(home.join("vmlinuz")).unwrap();
     kernel[60_000] ^= 1;
     fs::write(home.join("vmlinuz"), kernel).unwrap();
-    assert_eq!(codes(&attest(home, &[]).code(1)), ["measurement.mismatch"]);
+    assert_eq!(codes(&attest(home, &[]).code(1).json()), ["measurement.mismatch"]);
     describe(home, &network);
     attest(home, &[]).ok();
     let text = fs::read_to_string(&path).unwrap().replace("ttyS0", "ttyS1");
     fs::write(&path, text).unwrap();
-    assert_eq!(codes(&attest(home, &[]).code(1)), ["measurement.mismatch"]);
+    assert_eq!(codes(&attest(home, &[]).code(1).json()), ["measurement.mismatch"]);
     // No root of trust comes from the description.
     describe(home, &format!("{network}[attest]\ntrust_root = \"ark.der\"\n"));
     let ran = attest(home, &[]).code(3);

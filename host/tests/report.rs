@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 
 use attestation::product::Product;
-use common::{Ran, run};
+use common::{Ran, codes, run};
 use serde_json::{Value, json};
 use verify_support::vectors::{folder, real};
 use verify_support::{Draft, LeafSpec, Spec, TCB, crl, keys, snpguard_json, table};
@@ -48,16 +48,6 @@ fn verify(directory: &Path, report: &str, arguments: &[String]) -> Ran {
     let mut all = vec!["report", "verify", "--json", report];
     all.extend(arguments.iter().map(String::as_str));
     run(directory, &all)
-}
-
-/// The codes of all findings.
-fn codes(json: &Value) -> Vec<String> {
-    let checks = json["checks"].as_array().unwrap().iter();
-    let failed = checks.filter(|check| check["outcome"] == "failed");
-    failed
-        .flat_map(|check| check["findings"].as_array().unwrap())
-        .map(|finding| finding["code"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 #[test]

@@ -137,3 +137,13 @@ pub(crate) fn static_executable() -> Vec<u8> {
 pub(crate) fn shown(arguments: &[impl AsRef<OsStr>]) -> String {
     arguments.iter().map(|a| a.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
+
+/// The codes of all findings of a verdict.
+pub(crate) fn codes(json: &Value) -> Vec<String> {
+    let checks = json["checks"].as_array().unwrap().iter();
+    let failed = checks.filter(|check| check["outcome"] == "failed");
+    failed
+        .flat_map(|check| check["findings"].as_array().unwrap())
+        .map(|finding| finding["code"].as_str().unwrap().to_owned())
+        .collect()
+}
