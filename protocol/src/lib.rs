@@ -26,6 +26,7 @@ pub mod gpt;
 pub mod host_keys;
 pub mod layout;
 pub mod load_order;
+pub mod release;
 pub mod report_data;
 pub mod responder;
 pub mod text;

@@ -137,7 +137,7 @@ impl Set {
     pub fn for_configuration(configuration: &Config) -> Vec<Self> {
         let verity = match &configuration.root.protection {
             Protection::Verity(verity) => Some(verity.algorithm),
-            Protection::InsecurePlain => None,
+            Protection::Encrypted(_) | Protection::InsecurePlain => None,
         };
         let writable = configuration.writable != Writable::Nothing;
         let mut sets = Self::for_root(configuration.root.fstype, verity, writable);

@@ -3,12 +3,15 @@
 mod device_mapper;
 mod files;
 mod kernel_modules;
+mod links;
 mod log;
+mod releases;
 pub(crate) mod reports;
 mod signals;
 mod stop;
 mod switch_root;
 mod uevent;
+mod volumes;
 mod wait_entropy;
 
 use std::cell::OnceCell;

@@ -72,6 +72,7 @@ fn refused(error: CmdlineError) -> Failure {
 pub fn summary(config: &Config) -> String {
     let mode = match config.root.protection {
         Protection::Verity(_) => "verity",
+        Protection::Encrypted(_) => "encrypted",
         Protection::InsecurePlain => "plain (INSECURE)",
     };
     format!("mode {mode}, on failure {}", config.on_failure)

@@ -52,7 +52,7 @@ pub fn find(platform: &impl Platform, config: &Config) -> Result<Disks, Failure>
     let root = ("root.device", &config.root.device);
     let hash = match &config.root.protection {
         Protection::Verity(verity) => Some(("verity.hash_device", &verity.hash_device)),
-        Protection::InsecurePlain => None,
+        Protection::Encrypted(_) | Protection::InsecurePlain => None,
     };
     platform.watch_block_events().map_err(failure::path("watching the events of", SYS_BLOCK))?;
     let until = platform.elapsed() + config.disks_deadline.duration();

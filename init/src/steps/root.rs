@@ -120,6 +120,7 @@ pub fn summary(config: &Config) -> String {
                 verity.root_hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
             format!("{fstype} on dm-verity, root hash {hash}…")
         }
+        Protection::Encrypted(_) => format!("{fstype} on dm-crypt over dm-integrity"),
         Protection::InsecurePlain => format!("{fstype}, INSECURE"),
     }
 }

@@ -10,12 +10,19 @@
 
 mod error;
 mod keys;
+mod network;
 mod settings;
+mod unlock;
 mod values;
 
 pub use error::{ConfigError, FILE_MAX};
 pub use keys::{Default, KEYS, Key, find, markdown};
+pub use network::{Addressing, LinkSelector, Network};
 pub use settings::Source;
+pub use unlock::{
+    DataVolume, Encrypted, KeySource, OwnerKey, Sealing, Unlock, VolumeCipher, VolumeFormat,
+    VolumeTarget,
+};
 pub use values::{
     AbsolutePath, AttestMode, EvidenceSource, FsType, HostKeyKind, MachineId, OnCorruption,
     OnFailure, RootMode, Selector, ValueError, VerityAlgorithm, WritableDirectory, WritableMode,
@@ -46,6 +53,12 @@ pub struct Config {
     pub attest: Option<Attest>,
     /// What to do about `/etc/machine-id`.
     pub machine_id: MachineId,
+    /// The network before the hand-over; `None` where nothing needs one.
+    pub network: Option<Network>,
+    /// Who releases keys; `None` where no key comes from an owner.
+    pub unlock: Option<Unlock>,
+    /// Volumes beside the root, by name.
+    pub volumes: Vec<DataVolume>,
 }
 
 /// Evidence: where it comes from and who gets it.
@@ -79,6 +92,8 @@ pub struct Root {
 pub enum Protection {
     /// By dm-verity.
     Verity(Verity),
+    /// By dm-crypt over dm-integrity.
+    Encrypted(Encrypted),
     /// Not at all; the configuration said `insecure = true`.
     InsecurePlain,
 }
@@ -162,6 +177,9 @@ pub fn parse(file: Option<&[u8]>, cmdline: &CommandLine) -> Result<Config, Confi
         host_keys: settings.value::<values::HostKeys>("ssh.host_keys")?.0,
         attest: attest(&settings)?,
         machine_id: settings.value("machine_id")?,
+        network: None,
+        unlock: None,
+        volumes: Vec::new(),
     };
     if config.attest.as_ref().is_some_and(|attest| attest.snpguard) {
         if config.host_keys.is_empty() {

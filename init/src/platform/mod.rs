@@ -17,6 +17,14 @@ use protocol::report_data;
 use crate::failure::Step;
 use crate::reports::{RawReport, ReportError};
 
+mod links;
+mod releases;
+mod volumes;
+
+pub use links::Links;
+pub use releases::{Released, Releases};
+pub use volumes::{Disk, Target, Volumes};
+
 /// How loud a line of the boot log is: `/dev/kmsg` levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -94,7 +102,7 @@ pub struct VerityTarget {
 }
 
 /// The machine as PID 1 sees it.
-pub trait Platform {
+pub trait Platform: Volumes + Links + Releases {
     /// Notes where the boot is, for the message of a panic.
     fn begin(&self, step: Step, on_failure: OnFailure);
     /// Time since PID 1's first instruction.
