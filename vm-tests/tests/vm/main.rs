@@ -19,4 +19,5 @@ mod harness;
 mod images;
 mod initramfs;
 mod simulator;
+mod unlock;
 mod writable;

@@ -1,0 +1,95 @@
+//! What is meant to happen.
+
+use vm_tests::Stop;
+
+use super::{Answer, Machine};
+
+/// One boot and another: the root is encrypted, authenticated and writable; what was
+/// written is there again; the epoch rises; nothing secret is said anywhere.
+#[test]
+fn an_encrypted_root_is_unlocked_and_written_to() {
+    let owner = Machine::new().doing("write:/data/written,hex:/proc/keys,read:/data/big");
+    let mut machine = owner.start();
+    let looked = owner.unlock(&["--dry-run"]);
+    assert_eq!(looked.code, Some(0), "{}", looked.text);
+    assert_eq!(looked.json["released"], false, "{}", looked.text);
+    machine.check("the key, after a dry run");
+
+    assert_eq!(owner.epoch(), 1);
+    let answer = owner.unlock(&[]);
+    answer.opened();
+    assert_eq!(answer.json["volumes"][0]["epoch"], 2, "{}", answer.text);
+    assert_eq!(owner.epoch(), 2);
+    let outcome = machine.finish();
+    outcome.booted();
+
+    // The root is the file-system device over dm-crypt over dm-integrity.
+    let root = outcome.console.probes("mount").into_iter().find(|line| line.contains(" / / "));
+    let root = root.unwrap();
+    assert!(root.contains("ext4") && root.contains(" rw,"), "{root}");
+    let tables: Vec<String> = outcome.console.probes("table");
+    for part in
+        [" crypt capi:authenc(hmac(sha256),xts(aes))-plain64 :96:logon:ravelin:", " integrity "]
+    {
+        assert!(tables.iter().any(|table| table.contains(part)), "{tables:?}");
+    }
+    assert!(outcome.console.probe("write:/data/written").contains("19 bytes"));
+
+    // No key of ours in any keyring, no secret on the console.
+    let keys = hex::decode(outcome.console.probe("hex:/proc/keys")).unwrap();
+    assert!(!String::from_utf8_lossy(&keys).contains("ravelin:"));
+    let secret = owner.secret();
+    let text = outcome.console.to_string();
+    assert!(
+        !text.contains(&secret) && !text.contains(&secret[..16]),
+        "the secret is on the console"
+    );
+
+    // A restarted VM is another instance.
+    let owner = owner.doing("read:/data/written");
+    let machine = owner.start();
+    owner.unlock(&[]).failed(1, &["--new-instance"]);
+    owner.unlock(&["--new-instance"]).opened();
+    assert_eq!(owner.epoch(), 3);
+    let outcome = machine.finish();
+    outcome.booted();
+    assert!(outcome.console.probe("read:/data/written").starts_with("19 bytes"));
+}
+
+/// Two of three owners: each attests and signs for himself; one twice is one; another
+/// release does not count.
+#[test]
+fn two_of_three_owners_have_to_agree() {
+    let owner = Machine::with(&["first", "second", "third"], "unlock.threshold = 2\n");
+    let mut machine = owner.start();
+    let first = owner.command().spawn_waiting();
+    machine.wait_for("releases keys, 1 of 2");
+    // The same owner once more takes the place of the first time.
+    let again = owner.command().spawn_waiting();
+    Answer::of(&first.wait_with_output().unwrap()).failed(4, &[]);
+    machine.check("the second owner");
+    let second = Answer::of(&owner.command_of("second").output().unwrap());
+    second.opened();
+    Answer::of(&again.wait_with_output().unwrap()).opened();
+    machine.finish().booted();
+}
+
+/// Nobody comes: the deadline ends it by name.
+#[test]
+fn the_wait_for_owners_has_an_end() {
+    let owner = Machine::with(&["first"], "deadline.unlock = \"3s\"\n");
+    let machine = owner.start();
+    machine.finish().stopped(Stop::PowerOff).said("code=unlock-deadline");
+}
+
+trait SpawnWaiting {
+    fn spawn_waiting(&mut self) -> std::process::Child;
+}
+
+impl SpawnWaiting for std::process::Command {
+    /// Starts it; its output is taken later.
+    fn spawn_waiting(&mut self) -> std::process::Child {
+        use std::process::Stdio;
+        self.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}

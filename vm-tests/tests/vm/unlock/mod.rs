@@ -1,0 +1,270 @@
+//! Encrypted roots from end to end: PID 1 waits for its key on an attested channel,
+//! `ravelin unlock` gives it, and what the host does to disk, header and channel is
+//! refused by name. The guest waits on after a refusal, so one boot sees many attacks.
+
+mod attacks;
+mod boots;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use vm_tests::{Environment, Running, Tool, WorkDir, free_port};
+
+use crate::fixtures::{check, directory, tree};
+use crate::simulator::{root_file, simulated};
+
+/// An emulated machine, and a dozen conversations with it.
+const LIMIT: Duration = Duration::from_secs(420);
+
+/// Owners of the tests' VMs.
+struct Owners {
+    directory: PathBuf,
+}
+
+impl Owners {
+    fn get() -> &'static Owners {
+        static OWNERS: LazyLock<Owners> = LazyLock::new(|| {
+            let directory = directory().join("owners");
+            fs::create_dir_all(&directory).unwrap();
+            for name in ["first", "second", "third", "stranger"] {
+                let mut keygen = Command::new("ssh-keygen");
+                keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]);
+                check(keygen.arg(directory.join(name)));
+            }
+            Owners { directory }
+        });
+        &OWNERS
+    }
+
+    /// The private key of one.
+    fn identity(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The line of authorized_keys.
+    fn line(&self, name: &str) -> String {
+        let line = fs::read_to_string(self.directory.join(format!("{name}.pub"))).unwrap();
+        line.trim().to_owned()
+    }
+}
+
+/// A small encrypted root, its sidecar and key: made once, copied for each test.
+struct Made {
+    directory: PathBuf,
+}
+
+/// The room of the root's file system.
+const ROOM: &str = "24M";
+
+impl Made {
+    fn get() -> &'static Made {
+        static MADE: LazyLock<Made> = LazyLock::new(|| {
+            let made = Made { directory: directory().join("encrypted") };
+            fs::create_dir_all(&made.directory).unwrap();
+            let mut encrypt = Tool::Ravelin.command();
+            encrypt.args(["--quiet", "image", "encrypt", "--root-owned", "--size", ROOM]);
+            encrypt.arg("--from").arg(tree());
+            encrypt.arg("--output").arg(made.directory.join("root.img"));
+            encrypt.arg("--vm").arg(made.directory.join("vm.toml"));
+            check(&mut encrypt);
+            made
+        });
+        &MADE
+    }
+}
+
+/// A VM with an encrypted root, as its owner describes it. The files are this test's
+/// own, so that it may play the host with them.
+struct Machine {
+    work: WorkDir,
+    unlock: u16,
+    attest: u16,
+}
+
+impl Machine {
+    /// With one owner and no more settings.
+    fn new() -> Self {
+        Self::with(&["first"], "")
+    }
+
+    /// With these owners and more lines of the measured configuration.
+    fn with(owners: &[&str], more: &str) -> Self {
+        let machine = Self::without_initramfs();
+        let lines: Vec<String> =
+            owners.iter().map(|name| format!("\"{}\"", Owners::get().line(name))).collect();
+        let config = format!("unlock.owners = [{}]\n{more}", lines.join(", "));
+        fs::write(machine.path("ravelin.toml"), config).unwrap();
+        machine.make_initramfs();
+        machine.choose_ports();
+        machine
+    }
+
+    fn without_initramfs() -> Self {
+        let (unlock, attest) = (free_port(), free_port());
+        let machine = Self { work: WorkDir::new(), unlock, attest };
+        for name in ["root.img", "root.img.toml", "root.img.key", "vm.toml"] {
+            fs::copy(Made::get().directory.join(name), machine.path(name)).unwrap();
+        }
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.work.join(name)
+    }
+
+    fn make_initramfs(&self) {
+        let environment = Environment::get();
+        let mut initramfs = Tool::Ravelin.command();
+        initramfs.args(["--quiet", "image", "initramfs", "--compress", "zstd:3", "--output"]);
+        initramfs.arg(self.path("initramfs.cpio.zst"));
+        initramfs.arg("--config").arg(self.path("ravelin.toml"));
+        initramfs.arg("--kernel").arg(environment.kernel());
+        initramfs.arg("--firmware").arg(Tool::Firmware.path());
+        initramfs.arg("--kernel-modules").arg(environment.modules());
+        initramfs.arg("--vm").arg(self.path("vm.toml"));
+        check(&mut initramfs);
+    }
+
+    /// Ports of its own in vm.toml.
+    fn choose_ports(&self) {
+        let mut vm = self.vm();
+        let network = vm["network"].as_table_mut().unwrap();
+        let ports =
+            [("ssh_port", free_port()), ("attest_port", self.attest), ("unlock_port", self.unlock)];
+        for (key, port) in ports {
+            network.insert(key.to_owned(), toml::Value::Integer(port.into()));
+        }
+        self.set_vm(&vm);
+    }
+
+    fn vm(&self) -> toml::Table {
+        fs::read_to_string(self.path("vm.toml")).unwrap().parse().unwrap()
+    }
+
+    fn set_vm(&self, vm: &toml::Table) {
+        fs::write(self.path("vm.toml"), vm.to_string()).unwrap();
+    }
+
+    /// What the probe does once it is the root's init.
+    fn doing(self, actions: &str) -> Self {
+        let mut vm = self.vm();
+        let cmdline = vm["cmdline"].as_str().unwrap();
+        let cmdline = match cmdline.split_once(" probe.do=") {
+            Some((before, _)) => before.to_owned(),
+            None => cmdline.to_owned(),
+        };
+        vm.insert("cmdline".to_owned(), format!("{cmdline} probe.do={actions}").into());
+        self.set_vm(&vm);
+        self
+    }
+
+    /// Starts it and waits until it waits for its key.
+    fn start(&self) -> Running {
+        let mut machine = simulated(&self.path("vm.toml")).time_limit(LIMIT).start();
+        machine.wait_for("ravelin: unlock: waiting");
+        machine
+    }
+
+    /// `ravelin unlock` by the first owner, with nothing of the user's.
+    fn command(&self) -> Command {
+        self.command_of("first")
+    }
+
+    fn command_of(&self, owner: &str) -> Command {
+        let mut unlock = Tool::Ravelin.command();
+        unlock.args(["unlock", "--json", "--offline", "--wait", "60s", "--timeout", "60s", "--vm"]);
+        unlock.arg(self.path("vm.toml")).arg("--trust-root").arg(root_file());
+        unlock.arg("--identity").arg(Owners::get().identity(owner));
+        for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"] {
+            unlock.env(variable, self.path("xdg"));
+        }
+        unlock.env_remove("SSH_AUTH_SOCK");
+        unlock
+    }
+
+    /// Unlocks it.
+    fn unlock(&self, more: &[&str]) -> Answer {
+        Answer::of(&self.command().args(more).output().unwrap())
+    }
+
+    /// The least epoch that the sidecar accepts.
+    fn epoch(&self) -> i64 {
+        let sidecar = fs::read_to_string(self.path("root.img.toml")).unwrap();
+        sidecar.parse::<toml::Table>().unwrap()["epoch"].as_integer().unwrap()
+    }
+
+    /// The secret, as hexadecimal digits.
+    fn secret(&self) -> String {
+        hex::encode(fs::read(self.path("root.img.key")).unwrap())
+    }
+
+    /// First byte of the volume on the disk.
+    fn volume_offset(&self) -> u64 {
+        let sidecar = fs::read_to_string(self.path("root.img.toml")).unwrap();
+        let sidecar: toml::Table = sidecar.parse().unwrap();
+        let partition = &sidecar["disk"]["partition"];
+        u64::try_from(partition["offset"].as_integer().unwrap()).unwrap()
+    }
+
+    /// The volume specification of the sidecar.
+    fn spec(&self) -> luks::VolumeSpec {
+        let sidecar = fs::read_to_string(self.path("root.img.toml")).unwrap();
+        let sidecar: toml::Table = sidecar.parse().unwrap();
+        let text = sidecar["volume"]["spec"].as_str().unwrap();
+        luks::VolumeSpec::decode(&hex::decode(text).unwrap()).unwrap()
+    }
+}
+
+/// What `ravelin unlock --json` said.
+struct Answer {
+    code: Option<i32>,
+    json: Value,
+    text: String,
+}
+
+impl Answer {
+    fn of(output: &Output) -> Self {
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let json = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        Self { code: output.status.code(), json, text }
+    }
+
+    /// The volumes are open.
+    #[track_caller]
+    fn opened(&self) -> &Self {
+        assert_eq!(self.code, Some(0), "{}", self.text);
+        assert_eq!(self.json["released"], true, "{}", self.text);
+        self
+    }
+
+    /// It ended with this code and says all of these.
+    #[track_caller]
+    fn failed(&self, code: i32, parts: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{}", self.text);
+        for part in parts {
+            assert!(self.text.contains(part), "no {part:?} in: {}", self.text);
+        }
+        self
+    }
+}
+
+/// A copy of a file beside it, to put back later.
+fn keep(path: &Path) -> PathBuf {
+    let kept = path.with_extension("kept");
+    fs::copy(path, &kept).unwrap();
+    kept
+}
+
+/// Puts a kept file's content back, into the same file: QEMU has it open.
+fn put_back(path: &Path, kept: &Path) {
+    let content = fs::read(kept).unwrap();
+    crate::fixtures::overwrite(path, 0, &content);
+}
