@@ -12,6 +12,7 @@
 //! - [`platform`] is all that the steps may do to the machine; its real
 //!   implementation is `linux`, the tests bring a recording one;
 //! - [`reports`] is what a source of attestation reports may answer;
+//! - [`volume`] opens volumes with a key;
 //! - [`responder`] is what stays behind after the hand-over;
 //! - [`failure`] names everything that can go wrong, [`codes`] says what to do.
 
@@ -26,6 +27,7 @@ pub mod reports;
 pub mod responder;
 pub mod snpguard;
 pub mod steps;
+pub mod volume;
 
 #[cfg(test)]
 mod fake;
