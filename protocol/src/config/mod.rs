@@ -128,6 +128,8 @@ pub struct Verity {
 /// Which part of the root may be written to, in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writable {
+    /// The root itself, on its encrypted disk.
+    Disk,
     /// These directories.
     Directories {
         /// The directories.
@@ -155,7 +157,7 @@ impl Writable {
             Writable::Directories { list, .. } => list
                 .iter()
                 .any(|directory| std::path::Path::new(path).starts_with(directory.path.as_path())),
-            Writable::Root { .. } => true,
+            Writable::Root { .. } | Writable::Disk => true,
             Writable::Nothing => false,
         }
     }
