@@ -12,13 +12,14 @@ use crate::platform::Links;
 impl Links for Fake {
     fn network_up(
         &self,
-        _network: &Network,
+        network: &Network,
         _until: Duration,
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
-        Err("not built yet".into())
+        self.call(format!("network-up {:?}", network.link))?;
+        Ok("192.0.2.7/24".to_owned())
     }
 
     fn network_down(&self) -> io::Result<()> {
-        Ok(())
+        self.call("network-down".to_owned())
     }
 }

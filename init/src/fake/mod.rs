@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use protocol::config::{EvidenceSource, OnFailure};
 use protocol::host_keys::HostKeys;
+use zeroize::Zeroizing;
 
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
@@ -51,6 +52,8 @@ pub(crate) struct Fake {
     pub(crate) report_error: Cell<Option<(usize, usize)>>,
     /// Whether dm-verity has met a bad block.
     pub(crate) corrupted: Cell<bool>,
+    /// The releases of owners that come, encoded, in this order; then none.
+    pub(crate) releases: RefCell<Vec<Zeroizing<Vec<u8>>>>,
     clock: Cell<u64>,
 }
 
