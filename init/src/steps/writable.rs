@@ -29,6 +29,7 @@ const LAYERS: &str = "/run/ravelin-layers";
 /// If a directory that was asked for is not one, or a mount fails.
 pub fn add(platform: &impl Platform, writable: &Writable) -> Result<String, Failure> {
     match writable {
+        Writable::Disk => Ok("the root itself, on its encrypted disk".to_owned()),
         Writable::Nothing => Ok("nothing is writable".to_owned()),
         Writable::Root { size } => {
             let root = Path::new(layout::SYSROOT);
