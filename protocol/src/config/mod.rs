@@ -456,3 +456,6 @@ fn writable(settings: &Settings, root: &Root) -> Result<Writable, ConfigError> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod unlock_tests;

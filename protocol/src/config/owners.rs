@@ -51,6 +51,15 @@ impl FromStr for OwnerKey {
         let mut key = PublicKey::from_openssh(line).map_err(|_malformed| {
             ValueError("a key is malformed, or of another type than it says")
         })?;
+        // One spelling of a point: in another one the same key would count twice.
+        let data = key.key_data();
+        let point = data
+            .ecdsa()
+            .map(|ecdsa| ecdsa.as_sec1_bytes())
+            .or_else(|| data.sk_ecdsa_p256().map(|sk| sk.ec_point().as_bytes()));
+        if point.is_some_and(|point| point.first() != Some(&0x04)) {
+            return Err(ValueError("the point of an ECDSA key is not uncompressed"));
+        }
         key.set_comment("");
         Ok(OwnerKey(key))
     }
