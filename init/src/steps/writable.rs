@@ -40,7 +40,7 @@ pub fn add(
 ) -> Result<String, Failure> {
     let backing = |size: MemorySize| upper.map_or(Backing::Memory(size), Backing::Volume);
     match writable {
-        Writable::Disk => Ok("the root itself".to_owned()),
+        Writable::Disk => Ok("the root itself, on its encrypted disk".to_owned()),
         Writable::Nothing => Ok("nothing is writable".to_owned()),
         Writable::Root { size } => {
             let root = Path::new(layout::SYSROOT);
