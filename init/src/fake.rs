@@ -9,18 +9,17 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use luks::VolumeKey;
-use protocol::config::{EvidenceSource, Network, OnFailure, Sealing, Unlock};
+use protocol::config::{EvidenceSource, Network, OnFailure, Unlock};
 use protocol::host_keys::HostKeys;
 use protocol::release::{Status, VolumeName};
-use zeroize::Zeroizing;
 
 use crate::failure::Step;
 use crate::platform::{
-    Disk, Kind, Level, Links, Module, Mount, Platform, Program, Released, Releases, Target,
-    VerityTarget, Volumes,
+    Kind, Level, Links, Module, Mount, Platform, Program, Released, Releases, VerityTarget,
 };
 use crate::reports::{self, RawReport, ReportError};
+
+mod volumes;
 
 /// Something at a path.
 #[derive(Debug, Clone)]
@@ -53,6 +52,8 @@ pub(crate) struct Fake {
     pub(crate) report_error: Cell<Option<(usize, usize)>>,
     /// Whether dm-verity has met a bad block.
     pub(crate) corrupted: Cell<bool>,
+    /// Disks and device-mapper devices.
+    pub(crate) volumes: volumes::State,
     clock: Cell<u64>,
 }
 
@@ -144,57 +145,6 @@ impl Releases for Fake {
     fn answer_owners(&self, _status: &Status) {}
 
     fn stop_serving_owners(&self) {}
-}
-
-impl Volumes for Fake {
-    fn open_disk(&self, _device: &Path, _write: bool) -> io::Result<Box<dyn Disk>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn load_target(&self, _name: &str, _uuid: &str, _target: &Target) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn load_target_with_key(
-        &self,
-        _name: &str,
-        _uuid: &str,
-        _target: &Target,
-        _description: &str,
-        _key: &VolumeKey,
-    ) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn loaded_target(&self, _name: &str) -> io::Result<Target> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn start_target(&self, _name: &str) -> io::Result<PathBuf> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn remove_target(&self, _name: &str) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn run_in_root(
-        &self,
-        _root: &Path,
-        _program: &Path,
-        _arguments: &[&str],
-        _until: Duration,
-    ) -> io::Result<i32> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn derived_key(
-        &self,
-        _sealing: &Sealing,
-        _until: Duration,
-    ) -> Result<Zeroizing<[u8; 32]>, ReportError> {
-        Err(ReportError::NoSource { looked_at: "not built yet".to_owned() })
-    }
 }
 
 impl Platform for Fake {
