@@ -450,7 +450,7 @@ const fn volume_code(error: &OpenError) -> &'static Code {
         | OpenError::ProvisionLuks => &codes::VOLUME_HEADER,
         OpenError::DerivedKey(_) => &codes::VOLUME_DERIVED_KEY,
         OpenError::Seal { .. } => &codes::VOLUME_FORMAT,
-        OpenError::System { .. } => &codes::VOLUME_SYSTEM,
+        OpenError::Random(_) | OpenError::System { .. } => &codes::VOLUME_SYSTEM,
     }
 }
 

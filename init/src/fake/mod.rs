@@ -52,6 +52,8 @@ pub(crate) struct Fake {
     pub(crate) report_error: Cell<Option<(usize, usize)>>,
     /// Whether dm-verity has met a bad block.
     pub(crate) corrupted: Cell<bool>,
+    /// Disks and device-mapper devices.
+    pub(crate) volumes: volumes::State,
     /// The releases of owners that come, encoded, in this order; then none.
     pub(crate) releases: RefCell<Vec<Zeroizing<Vec<u8>>>>,
     clock: Cell<u64>,

@@ -3,10 +3,12 @@
 mod device_mapper;
 mod files;
 mod kernel_modules;
+mod keyring;
 mod links;
 mod log;
 mod releases;
 pub(crate) mod reports;
+mod root_program;
 mod signals;
 mod stop;
 mod switch_root;
@@ -40,7 +42,11 @@ pub fn run() {
     let start = Instant::now();
     if !rustix::process::getpid().is_init() {
         let mut arguments = std::env::args_os();
-        if let Some(role) = arguments.next().and_then(|name| Role::from_name(&name)) {
+        let name = arguments.next().unwrap_or_default();
+        if name == root_program::NAME {
+            return root_program::become_it(arguments);
+        }
+        if let Some(role) = Role::from_name(&name) {
             return responder::run(role, arguments.next());
         }
         eprintln!("ravelin: this is PID 1 of a virtual machine; only its kernel can start it");

@@ -1,10 +1,11 @@
 //! Why a volume is not opened.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use luks::{HeaderError, LayoutError, SealError, SpecError, SuperblockError, TailError};
 use protocol::release::Refusal;
+use ssh_key::rand_core;
 
 use crate::reports::ReportError;
 
@@ -54,10 +55,10 @@ pub enum OpenError {
         source: SuperblockError,
     },
     /// The kernel has another table than was loaded.
-    #[error("the kernel loaded another {kind} table: {loaded:?} where {expected:?} was asked for")]
+    #[error("the kernel has another table for {device}: {loaded:?} instead of {expected:?}")]
     TableDiffers {
-        /// The target's type.
-        kind: &'static str,
+        /// The device-mapper device.
+        device: String,
         /// What was asked for.
         expected: String,
         /// What the kernel says.
@@ -125,6 +126,9 @@ pub enum OpenError {
     /// A LUKS2 disk cannot be provisioned here.
     #[error("a LUKS2 disk is made elsewhere; it cannot be provisioned")]
     ProvisionLuks,
+    /// There are no random bytes.
+    #[error("no random bytes for a key")]
+    Random(#[source] rand_core::Error),
     /// The secure processor gave no key.
     #[error("deriving the key of the sealed volume")]
     DerivedKey(#[source] ReportError),
@@ -170,6 +174,7 @@ impl OpenError {
             Self::TableDiffers { .. }
             | Self::LastEpoch(_)
             | Self::EpochLost { .. }
+            | Self::Random(_)
             | Self::DerivedKey(_)
             | Self::Seal { .. }
             | Self::System { .. } => false,
@@ -180,5 +185,24 @@ impl OpenError {
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         if let Self::RolledBack { .. } = self { Refusal::RolledBack } else { Refusal::NotOpened }
+    }
+}
+
+/// Names what failed, for `map_err`.
+pub(super) fn system<'a>(
+    action: &'static str,
+    device: &'a Path,
+) -> impl FnOnce(io::Error) -> OpenError + 'a {
+    move |source| OpenError::System { action, device: device.to_owned(), source }
+}
+
+/// The first read by a key failed: not authentic, as the crypt target says, or as the
+/// page cache passes it on. The disk's own read errors cannot be told from that.
+pub(super) fn first_read(device: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
+    move |source| match source.raw_os_error() {
+        Some(nix::libc::EILSEQ | nix::libc::EIO) => {
+            OpenError::Key { device: device.to_owned(), source }
+        }
+        _ => system("reading the volume on", device)(source),
     }
 }
