@@ -242,3 +242,7 @@ fn refuse(platform: &impl Platform, step: Step, code: &Code, causes: &[String], 
 #[cfg(test)]
 #[path = "boot_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "boot_encrypted_tests.rs"]
+mod encrypted_tests;

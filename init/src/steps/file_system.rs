@@ -10,7 +10,7 @@ use protocol::layout;
 
 use super::{mounts, programs};
 use crate::failure::{Failure, ProgramError, path};
-use crate::platform::{Mount, Platform};
+use crate::platform::{Access, Mount, Platform};
 
 /// Bits of fsck's exit status that say that all is well now: 1, errors were
 /// corrected; 2, the system should be restarted, for which mounting anew is enough
@@ -102,7 +102,11 @@ pub(super) fn mount_volume(
 /// # Errors
 /// From the system.
 pub(super) fn is_blank(platform: &impl Platform, node: &Path) -> Result<bool, Failure> {
-    let head = platform.read_device(node, 0, HEAD).map_err(path("reading", node))?;
+    let mut head = vec![0xff; HEAD];
+    platform
+        .open_disk(node, Access::Read)
+        .and_then(|disk| disk.read_exact_at(&mut head, 0))
+        .map_err(path("reading", node))?;
     Ok(head.iter().all(|byte| *byte == 0))
 }
 

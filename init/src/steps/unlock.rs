@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use protocol::config::{Config, KeySource, Protection, Unlock, VolumeFormat};
-use protocol::release::{Refusal, Release, ReleasedKey, Status, VolumeName};
+use protocol::release::{Refusal, Release, ReleasedKey, ReleasedVolume, Status, VolumeName};
 
 use super::disks::Disks;
 use super::{entropy, evidence};
@@ -96,6 +96,22 @@ struct Wanted {
     format: VolumeFormat,
     /// Whether a blank disk is formatted without the owner's word.
     provision_if_blank: bool,
+}
+
+impl Wanted {
+    /// The same with the permission to provision, where the configuration gives it and
+    /// the owner does not.
+    fn permits(&self, released: &ReleasedVolume) -> Option<ReleasedVolume> {
+        match &released.key {
+            ReleasedKey::Spec { spec, secret } if self.provision_if_blank => Some(ReleasedVolume {
+                name: released.name.clone(),
+                key: ReleasedKey::Spec { spec: *spec, secret: secret.clone() },
+                min_epoch: released.min_epoch,
+                provision: true,
+            }),
+            ReleasedKey::Spec { .. } | ReleasedKey::Luks { .. } => None,
+        }
+    }
 }
 
 /// The volumes that need a release, by name.
@@ -210,9 +226,11 @@ fn open_all(
         wanted.iter().zip(release.volumes()).partition(|(wanted, _)| wanted.name == root);
     for (wanted, released) in first.into_iter().chain(others) {
         let disk = disks.volume(&wanted.name).map_err(Refused::Machine)?;
+        let permitted = wanted.permits(released);
+        let released = permitted.as_ref().unwrap_or(released);
         let opened = volume::open_released(platform, disk, released)
             .map_err(|error| Refused::volume(&wanted.name, error))?;
-        let may_format = released.provision || wanted.provision_if_blank;
+        let may_format = released.provision;
         progress.volumes.push(OpenVolume { opened, may_format });
     }
     Ok(())
