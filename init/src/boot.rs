@@ -81,8 +81,12 @@ pub fn boot(platform: &impl Platform) {
     let mut progress = Progress::new();
     let Err(failure) = run(platform, &mut progress);
     let failure = name_corruption(platform, &progress, failure);
-    tear_down(platform, &mut progress);
+    // Nobody is talked to any more when the machine says that it stops.
+    unlock::stop_serving(platform, &mut progress);
+    let _machine_stops = network::down(platform, &mut progress);
     refuse(platform, progress.step, failure.code(), &failure.causes(), progress.on_failure);
+    close_volumes(platform, &mut progress);
+    platform.stop(progress.on_failure);
 }
 
 /// The list. Each step logs one line when it is done.
@@ -214,12 +218,9 @@ fn name_corruption(platform: &impl Platform, progress: &Progress, failure: Failu
     }
 }
 
-/// Ends what would outlive PID 1's work: sessions, network, mounts on encrypted
-/// volumes and the volumes themselves, with their keys in the kernel. As far as it
-/// goes: the machine stops next.
-fn tear_down(platform: &impl Platform, progress: &mut Progress) {
-    unlock::stop_serving(platform, progress);
-    let _machine_stops = network::down(platform, progress);
+/// Takes out the mounts on volumes with a key, which writes what is in memory, and then
+/// the volumes, whose keys the kernel has. As far as it goes: the machine stops next.
+fn close_volumes(platform: &impl Platform, progress: &mut Progress) {
     if progress.volumes.is_empty() {
         return;
     }
@@ -230,13 +231,11 @@ fn tear_down(platform: &impl Platform, progress: &mut Progress) {
     unlock::close_all(platform, progress);
 }
 
-/// The failure block, then the end. The step is where it happened, the code
-/// what happened.
+/// The failure block. The step is where it happened, the code what happened.
 fn refuse(platform: &impl Platform, step: Step, code: &Code, causes: &[String], how: OnFailure) {
     for line in failure::block(step, code, causes, how) {
         platform.log(Level::Error, &line);
     }
-    platform.stop(how);
 }
 
 #[cfg(test)]
