@@ -14,7 +14,7 @@ mod uevent;
 mod volumes;
 mod wait_entropy;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::fs::File;
 use std::io;
@@ -31,6 +31,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use crate::boot;
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
+use crate::release;
 use crate::reports::{RawReport, ReportError};
 use crate::responder::{self, Role};
 use reports::Source;
@@ -53,6 +54,7 @@ pub fn run() {
         kmsg: OnceCell::new(),
         uevents: OnceCell::new(),
         reports: OnceCell::new(),
+        releases: RefCell::new(None),
     });
 }
 
@@ -62,6 +64,7 @@ struct Linux {
     kmsg: OnceCell<File>,
     uevents: OnceCell<OwnedFd>,
     reports: OnceCell<Source>,
+    releases: RefCell<Option<release::Server>>,
 }
 
 impl Platform for Linux {
