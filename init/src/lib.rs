@@ -13,16 +13,19 @@
 //!   implementation is `linux`, the tests bring a recording one;
 //! - [`reports`] is what a source of attestation reports may answer;
 //! - [`volume`] opens volumes with a key;
+//! - [`release`] is what the owners of encrypted volumes talk to;
 //! - [`responder`] is what stays behind after the hand-over;
 //! - [`failure`] names everything that can go wrong, [`codes`] says what to do.
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that cuts wrongly fails"))]
 
 pub mod boot;
+mod bucket;
 pub mod codes;
 pub mod failure;
 mod linux;
 pub mod platform;
+pub mod release;
 pub mod reports;
 pub mod responder;
 pub mod snpguard;

@@ -16,7 +16,7 @@ mod uevent;
 mod volumes;
 mod wait_entropy;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::fs::File;
 use std::io;
@@ -33,6 +33,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use crate::boot;
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
+use crate::release;
 use crate::reports::{RawReport, ReportError};
 use crate::responder::{self, Role};
 use reports::Source;
@@ -59,6 +60,7 @@ pub fn run() {
         kmsg: OnceCell::new(),
         uevents: OnceCell::new(),
         reports: OnceCell::new(),
+        releases: RefCell::new(None),
     });
 }
 
@@ -68,6 +70,7 @@ struct Linux {
     kmsg: OnceCell<File>,
     uevents: OnceCell<OwnedFd>,
     reports: OnceCell<Source>,
+    releases: RefCell<Option<release::Server>>,
 }
 
 impl Platform for Linux {
