@@ -11,6 +11,7 @@
 //! - [`steps`] has a module for each;
 //! - [`platform`] is all that the steps may do to the machine; its real
 //!   implementation is `linux`, the tests bring a recording one;
+//! - [`network`] is how the network is set up, without its system calls;
 //! - [`reports`] is what a source of attestation reports may answer;
 //! - [`responder`] is what stays behind after the hand-over;
 //! - [`failure`] names everything that can go wrong, [`codes`] says what to do.
@@ -21,6 +22,7 @@ pub mod boot;
 pub mod codes;
 pub mod failure;
 mod linux;
+pub mod network;
 pub mod platform;
 pub mod reports;
 pub mod responder;
