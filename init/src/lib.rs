@@ -32,4 +32,5 @@ pub mod steps;
 #[cfg(test)]
 mod fake;
 
+pub use linux::network::Connection;
 pub use linux::run;

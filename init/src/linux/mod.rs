@@ -5,6 +5,7 @@ mod files;
 mod kernel_modules;
 mod links;
 mod log;
+pub(crate) mod network;
 mod releases;
 pub(crate) mod reports;
 mod signals;
@@ -14,7 +15,7 @@ mod uevent;
 mod volumes;
 mod wait_entropy;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::error::Error;
 use std::fs::File;
 use std::io;
@@ -53,6 +54,7 @@ pub fn run() {
         kmsg: OnceCell::new(),
         uevents: OnceCell::new(),
         reports: OnceCell::new(),
+        connection: Cell::new(None),
     });
 }
 
@@ -62,6 +64,7 @@ struct Linux {
     kmsg: OnceCell<File>,
     uevents: OnceCell<OwnedFd>,
     reports: OnceCell<Source>,
+    connection: Cell<Option<network::Connection>>,
 }
 
 impl Platform for Linux {
