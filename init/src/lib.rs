@@ -11,6 +11,7 @@
 //! - [`steps`] has a module for each;
 //! - [`platform`] is all that the steps may do to the machine; its real
 //!   implementation is `linux`, the tests bring a recording one;
+//! - [`network`] is how the network is set up, without its system calls;
 //! - [`reports`] is what a source of attestation reports may answer;
 //! - [`volume`] opens volumes with a key;
 //! - [`release`] is what the owners of encrypted volumes talk to;
@@ -24,6 +25,7 @@ mod bucket;
 pub mod codes;
 pub mod failure;
 mod linux;
+pub mod network;
 pub mod platform;
 pub mod release;
 pub mod reports;
@@ -35,4 +37,5 @@ pub mod volume;
 #[cfg(test)]
 mod fake;
 
+pub use linux::network::Connection;
 pub use linux::run;

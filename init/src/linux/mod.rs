@@ -6,6 +6,7 @@ mod kernel_modules;
 mod keyring;
 mod links;
 mod log;
+pub(crate) mod network;
 mod releases;
 pub(crate) mod reports;
 mod root_program;
@@ -16,7 +17,7 @@ mod uevent;
 mod volumes;
 mod wait_entropy;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::error::Error;
 use std::fs::File;
 use std::io;
@@ -61,6 +62,7 @@ pub fn run() {
         uevents: OnceCell::new(),
         reports: OnceCell::new(),
         releases: RefCell::new(None),
+        connection: Cell::new(None),
     });
 }
 
@@ -71,6 +73,7 @@ struct Linux {
     uevents: OnceCell<OwnedFd>,
     reports: OnceCell<Source>,
     releases: RefCell<Option<release::Server>>,
+    connection: Cell<Option<network::Connection>>,
 }
 
 impl Platform for Linux {
