@@ -10,7 +10,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::command::{
     attest, certs, completions, explain, id_block, image, inspect, launch, man, measure, policy,
-    report, ssh,
+    report, ssh, unlock,
 };
 use crate::exit;
 use crate::failure::Result;
@@ -38,6 +38,7 @@ Attestation:
   ravelin measure                # the launch digest, before the VM exists
   ravelin policy init --vm vm.toml --output policy.toml
   ravelin attest --wait          # ask the running VM, verify what it says
+  ravelin unlock --wait          # the same, and release the key of its encrypted disk
   ravelin ssh-config web --output ssh.conf    # then: ssh -F ssh.conf web
   ravelin report verify report.bin --certs vcek.der --policy policy.toml
   ravelin explain --report report.bin    # why a digest is another one
@@ -117,6 +118,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Launch(launch::Launch),
     Attest(Box<attest::Attest>),
+    Unlock(Box<unlock::Unlock>),
     #[command(name = "ssh-known-hosts")]
     SshKnownHosts(Box<ssh::known_hosts::KnownHosts>),
     #[command(name = "ssh-config")]
@@ -189,6 +191,7 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::Inspect(inspect) => inspect::run(&inspect, terminal),
         Command::Launch(launch) => launch::run(&launch, terminal),
         Command::Attest(arguments) => attest::run(&arguments, terminal),
+        Command::Unlock(arguments) => unlock::run(&arguments, terminal),
         Command::SshKnownHosts(arguments) => ssh::known_hosts::run(&arguments, terminal),
         Command::SshConfig(arguments) => ssh::config::run(&arguments, terminal),
         Command::Measure(measure) => measure::run(&measure, terminal),

@@ -21,4 +21,5 @@ mod progress;
 pub mod qemu;
 mod simulator;
 mod terminal;
+pub mod unlock;
 pub mod vm;

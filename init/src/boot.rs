@@ -4,15 +4,19 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use protocol::config::{Config, OnFailure};
+use protocol::config::{Config, OnFailure, Protection};
+use protocol::layout;
+use protocol::release::VolumeName;
 
 use crate::codes::Code;
 use crate::failure::{self, Failure, Step};
 use crate::platform::{Level, Platform};
 use crate::steps::root::OpenRoot;
 use crate::steps::{
-    configuration, disks, evidence, handover, identity, modules, mounts, root, writable,
+    configuration, disks, evidence, handover, identity, modules, mounts, network, root, unlock,
+    volumes, writable,
 };
+use crate::volume::Opened;
 
 /// What the boot has found out so far, and where its time went.
 #[derive(Debug)]
@@ -24,10 +28,29 @@ pub struct Progress {
     /// The dm-verity root, once there is one: asked about corruption when a
     /// later step fails.
     pub root: Option<OpenRoot>,
+    /// Whether the network is up, or half of it.
+    pub network: bool,
+    /// Whether owners are served.
+    pub owners: bool,
+    /// The volumes with a key that are open, in the order in which they were opened.
+    pub volumes: Vec<OpenVolume>,
+    /// The name of the source of reports, once it is open.
+    pub reports: Option<&'static str>,
     /// Time spent in the kernel, loading modules.
     pub modules_time: Duration,
     /// Time spent finding disks, most of it waiting.
     pub disks_time: Duration,
+    /// Time spent waiting for the network and for owners.
+    pub waiting: Duration,
+}
+
+/// A volume with a key that is open.
+#[derive(Debug)]
+pub struct OpenVolume {
+    /// The volume.
+    pub opened: Opened,
+    /// Whether it gets a file system if it has none.
+    pub may_format: bool,
 }
 
 impl Progress {
@@ -36,8 +59,13 @@ impl Progress {
             step: Step::Mounts,
             on_failure: OnFailure::PowerOff,
             root: None,
+            network: false,
+            owners: false,
+            volumes: Vec::new(),
+            reports: None,
             modules_time: Duration::ZERO,
             disks_time: Duration::ZERO,
+            waiting: Duration::ZERO,
         }
     }
 
@@ -53,7 +81,12 @@ pub fn boot(platform: &impl Platform) {
     let mut progress = Progress::new();
     let Err(failure) = run(platform, &mut progress);
     let failure = name_corruption(platform, &progress, failure);
+    // Nobody is talked to any more when the machine says that it stops.
+    unlock::stop_serving(platform, &mut progress);
+    let _machine_stops = network::down(platform, &mut progress);
     refuse(platform, progress.step, failure.code(), &failure.causes(), progress.on_failure);
+    close_volumes(platform, &mut progress);
+    platform.stop(progress.on_failure);
 }
 
 /// The list. Each step logs one line when it is done.
@@ -74,24 +107,57 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
     let disks = timed(platform, &mut progress.disks_time, || disks::find(platform, &config))?;
     done(platform, Step::Disks, &disks.summary());
 
+    get_keys(platform, &config, &disks, progress)?;
+
     progress.begin(platform, Step::Root);
     let program = open_root(platform, &config, &disks, progress)?;
     done(platform, Step::Root, &root::summary(&config));
 
     progress.begin(platform, Step::Writable);
-    let layer = writable::add(platform, &config.writable)?;
+    let upper = volumes::upper_layer(platform, &config, &disks, progress)?;
+    let layer = writable::add(platform, &config.writable, upper.as_ref())?;
     done(platform, Step::Writable, &layer);
+
+    if !config.volumes.is_empty() {
+        progress.begin(platform, Step::Volumes);
+        let mounted = volumes::mount(platform, &config, &disks, progress)?;
+        done(platform, Step::Volumes, &mounted);
+    }
 
     progress.begin(platform, Step::Identity);
     let identity = identity::make(platform, &config)?;
     done(platform, Step::Identity, &identity.summary);
 
     progress.begin(platform, Step::Evidence);
-    let evidence = evidence::leave(platform, &config, &identity)?;
+    let evidence = evidence::leave(platform, &config, &identity, progress)?;
     done(platform, Step::Evidence, &evidence);
 
     progress.begin(platform, Step::HandOver);
     Err(handover::hand_over(platform, progress, &program))
+}
+
+/// The part of the boot in which others are talked to: none of it where no key comes
+/// from an owner. The network is down again when it is over.
+fn get_keys(
+    platform: &impl Platform,
+    config: &Config,
+    disks: &disks::Disks,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    if let Some(settings) = &config.network {
+        progress.begin(platform, Step::Network);
+        let start = platform.elapsed();
+        let up = network::up(platform, settings, progress)?;
+        progress.waiting += platform.elapsed().saturating_sub(start);
+        done(platform, Step::Network, &up);
+    }
+    if let Some(settings) = &config.unlock {
+        progress.begin(platform, Step::Unlock);
+        let opened = unlock::open(platform, config, settings, disks, progress)?;
+        network::down(platform, progress)?;
+        done(platform, Step::Unlock, &opened);
+    }
+    network::down(platform, progress)
 }
 
 fn open_root(
@@ -100,13 +166,21 @@ fn open_root(
     disks: &disks::Disks,
     progress: &mut Progress,
 ) -> Result<PathBuf, Failure> {
-    progress.root = root::open(platform, config, disks)?;
-    root::mount(platform, config, disks, progress.root.as_ref())?;
+    if let Protection::Encrypted(settings) = &config.root.protection {
+        let is_root = |volume: &&OpenVolume| volume.opened.name == VolumeName::root();
+        let open = progress.volumes.iter().find(is_root);
+        // Open since the step `unlock`, or the boot is not here.
+        let open = open.ok_or_else(|| Failure::OwnerServer("the root was not released".into()))?;
+        root::mount_encrypted(platform, config, settings, &open.opened.node)?;
+    } else {
+        progress.root = root::open(platform, config, disks)?;
+        root::mount(platform, config, disks, progress.root.as_ref())?;
+    }
     root::check_init(platform, config)
 }
 
 /// Runs `action` and adds the time it took to `total`.
-fn timed<T>(platform: &impl Platform, total: &mut Duration, action: impl FnOnce() -> T) -> T {
+pub fn timed<T>(platform: &impl Platform, total: &mut Duration, action: impl FnOnce() -> T) -> T {
     let start = platform.elapsed();
     let result = action();
     *total += platform.elapsed().saturating_sub(start);
@@ -125,29 +199,49 @@ pub fn log(platform: &impl Platform, level: Level, line: &str) {
 }
 
 /// An I/O error on a dm-verity root is corruption if dm-verity says so, and the
-/// disk's own error otherwise.
+/// disk's own error otherwise. Of encrypted volumes the kernel's log tells the two
+/// apart, and nothing else does.
 fn name_corruption(platform: &impl Platform, progress: &Progress, failure: Failure) -> Failure {
-    if progress.root.is_none() {
-        return failure;
+    if progress.root.is_some() && platform.verity_is_corrupted(root::DM_NAME).unwrap_or(false) {
+        return Failure::VerityMismatch(Box::new(failure));
     }
-    if platform.verity_is_corrupted(root::DM_NAME).unwrap_or(false) {
-        Failure::VerityMismatch(Box::new(failure))
-    } else if failure.is_io_error() {
+    // Opening a volume names its own errors.
+    let opening = matches!(failure, Failure::Volume { .. }) || progress.step == Step::Unlock;
+    if opening || !failure.is_io_error() {
+        failure
+    } else if progress.root.is_some() && progress.step != Step::Volumes {
         Failure::DiskError(Box::new(failure))
+    } else if !progress.volumes.is_empty() {
+        Failure::DiskNotAuthentic(Box::new(failure))
     } else {
         failure
     }
 }
 
-/// The failure block, then the end. The step is where it happened, the code
-/// what happened.
+/// Takes out the mounts on volumes with a key, which writes what is in memory, and then
+/// the volumes, whose keys the kernel has. As far as it goes: the machine stops next.
+fn close_volumes(platform: &impl Platform, progress: &mut Progress) {
+    if progress.volumes.is_empty() {
+        return;
+    }
+    // With all that is mounted below it.
+    for mount in [layout::SYSROOT, writable::VOLUME_LAYER] {
+        let _may_not_be_mounted = platform.detach_mount(mount.as_ref());
+    }
+    unlock::close_all(platform, progress);
+}
+
+/// The failure block. The step is where it happened, the code what happened.
 fn refuse(platform: &impl Platform, step: Step, code: &Code, causes: &[String], how: OnFailure) {
     for line in failure::block(step, code, causes, how) {
         platform.log(Level::Error, &line);
     }
-    platform.stop(how);
 }
 
 #[cfg(test)]
 #[path = "boot_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "boot_encrypted_tests.rs"]
+mod encrypted_tests;

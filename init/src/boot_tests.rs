@@ -16,7 +16,7 @@ fn cmdline() -> String {
     )
 }
 
-fn disk(fake: &Fake, name: &str, serial: &str, sectors: u64) {
+pub(super) fn disk(fake: &Fake, name: &str, serial: &str, sectors: u64) {
     for (path, node) in disk_nodes(name, serial, sectors) {
         fake.add(path, node);
     }
@@ -32,7 +32,7 @@ fn disk_nodes(name: &str, serial: &str, sectors: u64) -> Vec<(PathBuf, Node)> {
 }
 
 /// The start of an ELF program.
-fn elf(machine: u8) -> Vec<u8> {
+pub(super) fn elf(machine: u8) -> Vec<u8> {
     let mut head = b"\x7fELF\x02\x01\x01".to_vec();
     head.resize(18, 0);
     head.extend([machine, 0]);
@@ -40,7 +40,7 @@ fn elf(machine: u8) -> Vec<u8> {
 }
 
 /// A machine on which everything works.
-fn machine() -> Fake {
+pub(super) fn machine() -> Fake {
     let fake = Fake::default();
     fake.add_file("/proc/cmdline", format!("{}\n", cmdline()));
     fake.add_file("/proc/sys/kernel/osrelease", "6.12.1\n");
@@ -70,7 +70,7 @@ fn machine() -> Fake {
 }
 
 /// The code in the failure block; "" if the boot got to the hand-over.
-fn outcome(fake: &Fake) -> String {
+pub(super) fn outcome(fake: &Fake) -> String {
     boot(fake);
     let calls = fake.calls.borrow();
     assert!(calls.last().unwrap().starts_with("stop "), "{calls:?}");

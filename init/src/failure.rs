@@ -9,9 +9,11 @@ use std::path::PathBuf;
 
 use protocol::config::{ConfigError, OnFailure};
 use protocol::load_order::LoadOrderError;
+use rustix::io::Errno;
 
 use crate::codes::{self, Code};
 use crate::reports::ReportError;
+use crate::volume::OpenError;
 
 /// The steps of the boot, by the name that the console shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +26,16 @@ pub enum Step {
     Modules,
     /// Finding the disks.
     Disks,
+    /// Bringing up the network.
+    Network,
+    /// Getting keys from their owners and opening the volumes with them.
+    Unlock,
     /// Opening and mounting the root.
     Root,
     /// Adding the writable layer.
     Writable,
+    /// Opening and mounting the volumes beside the root.
+    Volumes,
     /// Making host keys and machine id.
     Identity,
     /// Asking the secure processor for a report.
@@ -38,13 +46,16 @@ pub enum Step {
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Step; 9] = [
+    pub const ALL: [Step; 12] = [
         Step::Mounts,
         Step::Configuration,
         Step::Modules,
         Step::Disks,
+        Step::Network,
+        Step::Unlock,
         Step::Root,
         Step::Writable,
+        Step::Volumes,
         Step::Identity,
         Step::Evidence,
         Step::HandOver,
@@ -58,8 +69,11 @@ impl Step {
             Step::Configuration => "configuration",
             Step::Modules => "modules",
             Step::Disks => "disks",
+            Step::Network => "network",
+            Step::Unlock => "unlock",
             Step::Root => "root",
             Step::Writable => "writable",
+            Step::Volumes => "volumes",
             Step::Identity => "identity",
             Step::Evidence => "evidence",
             Step::HandOver => "hand-over",
@@ -135,6 +149,16 @@ pub enum Failure {
         /// Another.
         second: PathBuf,
     },
+    /// Two volumes are on one device.
+    #[error("{first} and {second} are both {}", device.display())]
+    DiskShared {
+        /// One key.
+        first: String,
+        /// The other.
+        second: String,
+        /// The device.
+        device: PathBuf,
+    },
     /// A disk is smaller than the configuration says.
     #[error("{} has {bytes} bytes, but {key} needs {needed}", device.display())]
     DiskTooSmall {
@@ -159,6 +183,48 @@ pub enum Failure {
     /// The disk answered with an error where PID 1 read.
     #[error("the root's disk answers with an error")]
     DiskError(#[source] Box<Failure>),
+    /// An encrypted disk answered with an error where PID 1 read.
+    #[error("an encrypted volume gives an error instead of what is on it")]
+    DiskNotAuthentic(#[source] Box<Failure>),
+    /// The network did not come up.
+    #[error("bringing up the network")]
+    Network(#[source] Box<dyn Error + Send + Sync>),
+    /// The network did not go down.
+    #[error("taking down the network")]
+    NetworkDown(#[source] io::Error),
+    /// Owners cannot be served.
+    #[error("serving the owners of the keys")]
+    OwnerServer(#[source] Box<dyn Error + Send + Sync>),
+    /// No release opened the volumes in time.
+    #[error("no release opened the volumes within {deadline}")]
+    UnlockDeadline {
+        /// How long was waited.
+        deadline: String,
+    },
+    /// A volume was not opened, and no other release would change that.
+    #[error("the volume {name}")]
+    Volume {
+        /// Which one.
+        name: String,
+        /// Why.
+        source: OpenError,
+    },
+    /// The root's own file-system check did not end well.
+    #[error("checking {} by the root's own program", device.display())]
+    Fsck {
+        /// What was checked.
+        device: PathBuf,
+        /// What happened.
+        source: ProgramError,
+    },
+    /// The root's own program made no file system.
+    #[error("making a file system on {} by the root's own program", device.display())]
+    Mkfs {
+        /// Where to.
+        device: PathBuf,
+        /// What happened.
+        source: ProgramError,
+    },
     /// There is no real init.
     #[error("looking up the real init {} in the root", path.display())]
     InitMissing {
@@ -203,6 +269,14 @@ pub enum Failure {
         /// What the library said.
         source: ssh_key::Error,
     },
+    /// A host key of the root cannot be bound.
+    #[error("the SSH host key {} {why}", path.display())]
+    HostKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// There is no report, or not the one that was asked for.
     #[error("asking for the attestation report")]
     Report(#[source] ReportError),
@@ -219,6 +293,38 @@ pub enum Failure {
     },
 }
 
+/// Why a program of the root was of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// It is not there.
+    #[error("the root has no program {name} in {places}")]
+    Missing {
+        /// Its name.
+        name: String,
+        /// Where it was looked for.
+        places: String,
+    },
+    /// It said so itself.
+    #[error("{} ended with status {status}", program.display())]
+    Status {
+        /// The program.
+        program: PathBuf,
+        /// Its exit status.
+        status: i32,
+    },
+    /// It did not run to its end.
+    #[error("running {}", program.display())]
+    System {
+        /// The program.
+        program: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel's file systems that it needs are not there.
+    #[error(transparent)]
+    Around(Box<Failure>),
+}
+
 impl Failure {
     /// The code that names this failure on the console, with its hint.
     #[must_use]
@@ -232,24 +338,35 @@ impl Failure {
             Failure::Module { .. } => &codes::MODULE,
             Failure::DiskMissing { .. } => &codes::DISK_MISSING,
             Failure::DiskAmbiguous { .. } => &codes::DISK_AMBIGUOUS,
+            Failure::DiskShared { .. } => &codes::DISK_SHARED,
             Failure::DiskTooSmall { .. } => &codes::DISK_TOO_SMALL,
             Failure::VerityTable(_) => &codes::VERITY_TABLE,
             Failure::VeritySetup(_) => &codes::VERITY_SETUP,
             Failure::VerityMismatch(_) => &codes::VERITY_MISMATCH,
             Failure::DiskError(_) => &codes::DISK_ERROR,
+            Failure::DiskNotAuthentic(_) => &codes::DISK_NOT_AUTHENTIC,
+            Failure::Network(_) => &codes::NETWORK,
+            Failure::NetworkDown(_) => &codes::NETWORK_DOWN,
+            Failure::OwnerServer(_) => &codes::OWNER_SERVER,
+            Failure::UnlockDeadline { .. } => &codes::UNLOCK_DEADLINE,
+            Failure::Volume { source, .. } => volume_code(source),
+            Failure::Fsck { .. } => &codes::FSCK,
+            Failure::Mkfs { .. } => &codes::MKFS,
             Failure::InitMissing { .. } => &codes::INIT_MISSING,
             Failure::InitNotExecutable { .. } => &codes::INIT_NOT_EXECUTABLE,
             Failure::RootIncomplete { .. } => &codes::ROOT_INCOMPLETE,
             Failure::NotADirectory { .. } => &codes::NOT_A_DIRECTORY,
             Failure::EntropyDeadline { .. } => &codes::ENTROPY_DEADLINE,
             Failure::HostKey { .. } => &codes::HOST_KEY,
+            Failure::HostKeyFile { .. } => &codes::HOST_KEY_FILE,
             Failure::Report(error) => report_code(error),
             Failure::Responder(_) => &codes::RESPONDER,
             Failure::HandOver { .. } => &codes::HAND_OVER,
         }
     }
 
-    /// Whether an input/output error (EIO) is at the bottom of it.
+    /// Whether a device's error is at the bottom of it: EIO, or EILSEQ, by which
+    /// dm-crypt says that a block is not authentic.
     #[must_use]
     pub fn is_io_error(&self) -> bool {
         let mut innermost: &dyn Error = self;
@@ -257,20 +374,26 @@ impl Failure {
             innermost = source;
         }
         let error = innermost.downcast_ref::<io::Error>();
-        error.and_then(io::Error::raw_os_error) == Some(rustix::io::Errno::IO.raw_os_error())
+        let errors = [Errno::IO, Errno::ILSEQ].map(Errno::raw_os_error);
+        error.and_then(io::Error::raw_os_error).is_some_and(|errno| errors.contains(&errno))
     }
 
     /// The chain of causes, outermost first, each on one line.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
-        let mut lines = vec![one_line(&self.to_string())];
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            lines.push(one_line(&error.to_string()));
-            cause = error.source();
-        }
-        lines
+        causes(self)
     }
+}
+
+/// The chain of causes of any error, outermost first, each on one line.
+pub fn causes(error: &dyn Error) -> Vec<String> {
+    let mut lines = vec![one_line(&error.to_string())];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        lines.push(one_line(&error.to_string()));
+        cause = error.source();
+    }
+    lines
 }
 
 /// A system call on a path, as a [`Failure::Path`].
@@ -307,6 +430,27 @@ const fn report_code(error: &ReportError) -> &'static Code {
         | ReportError::Version { .. }
         | ReportError::OtherData
         | ReportError::OtherGuest => &codes::REPORT_MISMATCH,
+    }
+}
+
+const fn volume_code(error: &OpenError) -> &'static Code {
+    match error {
+        OpenError::Spec(_) => &codes::VOLUME_SPEC,
+        OpenError::Layout { .. } | OpenError::DiskSize { .. } => &codes::VOLUME_SIZE,
+        OpenError::Blank { .. } => &codes::VOLUME_BLANK,
+        OpenError::Superblock { .. } => &codes::VOLUME_SUPERBLOCK,
+        OpenError::TableDiffers { .. } => &codes::VOLUME_TABLE,
+        OpenError::Key { .. } | OpenError::Tail { .. } => &codes::VOLUME_KEY,
+        OpenError::RolledBack { .. } => &codes::VOLUME_ROLLED_BACK,
+        OpenError::LastEpoch(_) | OpenError::EpochLost { .. } => &codes::VOLUME_EPOCH,
+        OpenError::NoEpochs { .. }
+        | OpenError::HeaderDigest { .. }
+        | OpenError::Header { .. }
+        | OpenError::Unlock(_)
+        | OpenError::ProvisionLuks => &codes::VOLUME_HEADER,
+        OpenError::DerivedKey(_) => &codes::VOLUME_DERIVED_KEY,
+        OpenError::Seal { .. } => &codes::VOLUME_FORMAT,
+        OpenError::Random(_) | OpenError::System { .. } => &codes::VOLUME_SYSTEM,
     }
 }
 

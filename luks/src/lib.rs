@@ -55,7 +55,7 @@ pub use layout::{
 };
 pub use open::{OpenError, Volume};
 pub use options::Options;
-pub use seal::{SealError, seal};
+pub use seal::{SealError, seal, seal_content};
 pub use spec::{SPEC_SIZE, STRETCH_SALT_SIZE, SpecError, Stretch, VolumeSpec};
 pub use superblock::{SUPERBLOCK_SIZE, SuperblockError};
 pub use table::{CryptTable, Device, FileSystemTable, IntegrityTable, TableError, key_description};

@@ -41,6 +41,26 @@ pub fn seal(
     random: &mut impl CryptoRngCore,
     options: &Options<'_>,
 ) -> Result<(), SealError> {
+    seal_content(spec, key, data, data_bytes, disk, random, options)?;
+    let layout = spec.layout();
+    write(disk, &layout.superblock(), layout.params().data_offset * SECTOR)
+}
+
+/// All of [`seal`] but the superblock, which makes the rest a volume. For a device
+/// where an interrupted run must not look like one: the caller makes this durable, and
+/// writes [`Layout::superblock`] then.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_content(
+    spec: &VolumeSpec,
+    key: &VolumeKey,
+    data: &(impl ReadAt + ?Sized),
+    data_bytes: u64,
+    disk: &(impl WriteAt + ?Sized),
+    random: &mut impl CryptoRngCore,
+    options: &Options<'_>,
+) -> Result<(), SealError> {
     let layout = spec.layout();
     let room = spec.tail_offset();
     if data_bytes > room {
@@ -55,16 +75,20 @@ pub fn seal(
     let plain = Plain { data, data_bytes, room, tail: Zeroizing::new(spec.new_tail()) };
     let sealer = Sealer { layout, cipher, nonces: Nonces::new(&seed), disk };
 
-    sealer.write(&layout.superblock(), layout.params().data_offset * SECTOR)?;
     let section = journal::section_bytes(layout);
     for index in 0..layout.journal_sections() {
         let offset = layout.journal_offset() + u64::from(index) * section;
-        sealer.write(&journal::empty_section(layout, index), offset)?;
+        write(disk, &journal::empty_section(layout, index), offset)?;
     }
     let state = || (Zeroizing::new(Vec::new()), Vec::new());
     parallel::for_each(options.thread_count(), layout.pieces(), state, |(data, metadata), index| {
         sealer.piece(index, &plain, data, metadata, options.progress)
     })
+}
+
+fn write(disk: &(impl WriteAt + ?Sized), bytes: &[u8], offset: u64) -> Result<(), SealError> {
+    let len = bytes.len() as u64;
+    disk.write_all_at(bytes, offset).map_err(|source| SealError::Write { offset, len, source })
 }
 
 /// The content of a volume.
@@ -142,17 +166,8 @@ impl<W: WriteAt + ?Sized> Sealer<'_, W> {
             }
             progress(data.len() as u64);
         }
-        self.write(data, self.layout.data_sector(piece.first) * SECTOR)?;
-        self.write(metadata, self.layout.metadata_offset(piece.first))
-    }
-
-    fn write(&self, bytes: &[u8], offset: u64) -> Result<(), SealError> {
-        let len = bytes.len() as u64;
-        self.disk.write_all_at(bytes, offset).map_err(|source| SealError::Write {
-            offset,
-            len,
-            source,
-        })
+        write(self.disk, data, self.layout.data_sector(piece.first) * SECTOR)?;
+        write(self.disk, metadata, self.layout.metadata_offset(piece.first))
     }
 }
 

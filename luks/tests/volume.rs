@@ -69,6 +69,20 @@ fn threads_do_not_change_the_disk() {
     assert!(sealed(&random, &data).bytes() != sealed(&random, &data).bytes());
 }
 
+/// Whatever interrupts a run, there is no superblock, so it is no volume yet.
+#[test]
+fn the_content_alone_is_no_volume() {
+    let spec = spec(Cipher::AesXtsHmacSha256, SectorSize::B4096, 8);
+    let (data, options) = (pattern(700_000), Options::default());
+    let disk = Disk::blank(&spec);
+    luks::seal_content(&spec, &key(&spec), &data, 700_000, &disk, &mut OsRng, &options).unwrap();
+    let at = usize::try_from(spec.layout().params().data_offset * 512).unwrap();
+    let (content, whole) = (disk.bytes(), sealed(&spec, &data).bytes());
+    assert!(content[at..at + 4096].iter().all(|byte| *byte == 0));
+    assert!(content[at + 4096..] == whole[at + 4096..]);
+    assert_eq!(whole[at..at + 4096], spec.layout().superblock());
+}
+
 #[test]
 fn data_that_does_not_fit_or_shrinks_is_an_error() {
     let spec = spec(Cipher::AesXtsHmacSha256, SectorSize::B4096, 8);

@@ -37,6 +37,8 @@ use zeroize::Zeroizing;
 use crate::responder::{MAX_CERTIFICATES, REPORT};
 use crate::tlv::{self, Fields, TlvError};
 
+/// The guest's TCP port, where nothing else is said (`unlock.port`).
+pub const PORT: u16 = 4778;
 /// ALPN protocol name (RFC 7301).
 pub const ALPN: &[u8] = b"ravelin-release/1";
 /// Exporter label (RFC 8446, section 7.5; without a context) of what the report binds.

@@ -45,21 +45,39 @@ impl Address {
         Self::Tcp { host: "localhost".to_owned(), port: 8080 }
     }
 
+    /// Where a VM of this machine waits for keys, if nothing says another place.
+    #[must_use]
+    pub fn usual_unlock() -> Self {
+        Self::Tcp { host: "127.0.0.1".to_owned(), port: protocol::release::PORT }
+    }
+
     /// A port of this machine.
     #[must_use]
     pub fn loopback(port: NonZeroU16) -> Self {
         Self::Tcp { host: "127.0.0.1".to_owned(), port: port.get() }
     }
 
-    /// `CID[:PORT]`.
+    /// `CID[:PORT]`; without a port that of the responder.
     ///
     /// # Errors
     /// If it is not that.
     pub fn vsock(text: &str) -> Result<Self, AddressError> {
+        Self::vsock_or(text, GUEST_PORT)
+    }
+
+    /// `CID[:PORT]`; without a port that of the release of keys.
+    ///
+    /// # Errors
+    /// If it is not that.
+    pub fn unlock_vsock(text: &str) -> Result<Self, AddressError> {
+        Self::vsock_or(text, protocol::release::PORT)
+    }
+
+    fn vsock_or(text: &str, usual: u16) -> Result<Self, AddressError> {
         let error = || AddressError(text.to_owned());
         let (cid, port) = match text.split_once(':') {
             Some((cid, port)) => (cid, number(port).ok_or_else(error)?),
-            None => (text, u32::from(GUEST_PORT)),
+            None => (text, u32::from(usual)),
         };
         let cid = number(cid).filter(|cid| *cid != u32::MAX).ok_or_else(error)?;
         Ok(Self::Vsock { cid, port })
@@ -124,6 +142,7 @@ mod tests {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!(Address::vsock("7").unwrap().to_string(), "vsock:7:4777");
+        assert_eq!(Address::unlock_vsock("7").unwrap().to_string(), "vsock:7:4778");
     }
 
     #[test]

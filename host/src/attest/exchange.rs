@@ -142,7 +142,7 @@ pub struct Answer {
 /// [`AskError`], if there is no well-formed evidence within `limit`.
 pub fn ask(address: &Address, limit: Duration) -> Result<Answer, AskError> {
     let nonce = nonce().map_err(AskError::Random)?;
-    let mut talk = Talk { address, start: Instant::now(), limit, got: 0 };
+    let mut talk = Talk::new(address, limit);
     let mut socket = talk.connect()?;
     talk.arm(&socket)?;
     // A peer that closed early may have answered first: the answer is what
@@ -180,22 +180,28 @@ pub fn ask(address: &Address, limit: Duration) -> Result<Answer, AskError> {
     Ok(Answer { nonce, evidence })
 }
 
-fn nonce() -> io::Result<Nonce> {
+/// A nonce of the operating system.
+pub(crate) fn nonce() -> io::Result<Nonce> {
     let mut nonce = Nonce::default();
     let got = rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())?;
     if got == nonce.len() { Ok(nonce) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// One conversation and its deadline.
-struct Talk<'a> {
-    address: &'a Address,
+pub(crate) struct Talk<'a> {
+    pub(crate) address: &'a Address,
     start: Instant,
     limit: Duration,
-    got: usize,
+    pub(crate) got: usize,
 }
 
-impl Talk<'_> {
-    fn timed_out(&self) -> AskError {
+impl<'a> Talk<'a> {
+    /// One whose deadline begins now.
+    pub(crate) fn new(address: &'a Address, limit: Duration) -> Self {
+        Self { address, start: Instant::now(), limit, got: 0 }
+    }
+
+    pub(crate) fn timed_out(&self) -> AskError {
         AskError::TimedOut { address: self.address.clone(), after: self.limit, got: self.got }
     }
 
@@ -215,7 +221,7 @@ impl Talk<'_> {
         }
     }
 
-    fn connect(&self) -> Result<Socket, AskError> {
+    pub(crate) fn connect(&self) -> Result<Socket, AskError> {
         let candidates: Vec<SockAddr> = match self.address {
             Address::Vsock { cid, port } => vec![SockAddr::vsock(*cid, *port)],
             Address::Tcp { host, port } => (host.as_str(), *port)
@@ -241,7 +247,7 @@ impl Talk<'_> {
     }
 
     /// Lets the next call on the socket last no longer than what is left.
-    fn arm(&self, socket: &Socket) -> Result<(), AskError> {
+    pub(crate) fn arm(&self, socket: &Socket) -> Result<(), AskError> {
         let left = Some(self.left()?);
         socket
             .set_read_timeout(left)
@@ -270,6 +276,6 @@ impl Talk<'_> {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }

@@ -84,7 +84,10 @@ fn set<const N: usize>(
 
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "# One VM, until it ends; `ravelin attest --pin` wrote this.")?;
+        writeln!(
+            f,
+            "# One VM, until it ends; written by `ravelin attest --pin` or `ravelin unlock`."
+        )?;
         writeln!(f, "[instance]\nreport_id = \"{}\"", self.report_id)?;
         self.chip_id.map_or(Ok(()), |chip| writeln!(f, "chip_id = \"{chip}\""))
     }

@@ -1,5 +1,5 @@
 //! Asking again: a VM that still boots refuses or resets connections, and a
-//! busy one says so.
+//! busy one says so. For the responder and for the release of keys.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,24 @@ pub struct Patience {
     pub wait: Duration,
 }
 
+/// Why an attempt failed, as far as patience is concerned.
+pub trait Passing {
+    /// Whether the same attempt may succeed a little later.
+    fn may_pass(&self) -> bool;
+    /// Whether the VM said that it is busy: then it is there.
+    fn is_busy(&self) -> bool;
+}
+
+impl Passing for AskError {
+    fn may_pass(&self) -> bool {
+        Self::may_pass(self)
+    }
+
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
 /// Asks until there is an answer or the time is up. Each attempt has a nonce of
 /// its own. `told` hears of the first failure that is waited out.
 ///
@@ -27,8 +45,21 @@ pub struct Patience {
 pub fn ask_patiently(
     address: &Address,
     patience: Patience,
-    mut told: impl FnMut(&AskError),
+    told: impl FnMut(&AskError),
 ) -> Result<Answer, AskError> {
+    patiently(patience, |limit| ask(address, limit), told)
+}
+
+/// Attempts until one succeeds or the time is up; each is told how long it may
+/// take. `told` hears of the first failure that is waited out.
+///
+/// # Errors
+/// The last attempt's.
+pub fn patiently<T, E: Passing>(
+    patience: Patience,
+    mut attempt: impl FnMut(Duration) -> Result<T, E>,
+    mut told: impl FnMut(&E),
+) -> Result<T, E> {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut first = true;
@@ -36,13 +67,13 @@ pub fn ask_patiently(
         let left = patience.wait.saturating_sub(start.elapsed());
         // With a wait, no attempt outlasts it; the first always has its time.
         let limit = if first { patience.attempt } else { patience.attempt.min(left.max(pause)) };
-        let error = match ask(address, limit) {
-            Ok(answer) => return Ok(answer),
+        let error = match attempt(limit) {
+            Ok(done) => return Ok(done),
             Err(error) if error.may_pass() => error,
             Err(error) => return Err(error),
         };
-        let busy = matches!(error, AskError::Busy { .. });
-        let until = if busy { patience.wait.max(patience.attempt) } else { patience.wait };
+        let until =
+            if error.is_busy() { patience.wait.max(patience.attempt) } else { patience.wait };
         let Some(left) = until.checked_sub(start.elapsed()).filter(|left| *left > pause) else {
             return Err(error);
         };

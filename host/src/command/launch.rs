@@ -10,6 +10,7 @@ use attestation::measurement::LaunchDigest;
 use clap::Args;
 use protocol::cmdline::CommandLine;
 use protocol::config::{self, Config};
+use protocol::release;
 use protocol::units::decimal;
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
@@ -52,6 +53,7 @@ The VM description (vm.toml):
   [network]                       # without this table the VM has no network
   ssh_port = 2222                 # 127.0.0.1:2222 leads to the guest's port 22
   attest_port = 4777              # and this one to its responder, for `ravelin attest`
+  unlock_port = 4778              # and this one to where it waits for keys, for `ravelin unlock`
   forward = [{ host_port = 8080, guest_port = 80 }]
                                   # also: protocol = \"udp\", host_address = \"0.0.0.0\"
   [sev]
@@ -67,6 +69,10 @@ The VM description (vm.toml):
   [attest]                        # for `ravelin attest` and ssh
   policy = \"policy.toml\"          # what is accepted besides this VM's launch digest
   address = \"vm.example:4777\"     # where its responder is, if not at attest_port
+  [unlock]                        # for `ravelin unlock`
+  address = \"vm.example:4778\"     # where it waits for keys, if not at unlock_port
+  identity = \"owner.pub\"          # the owner's SSH key, private or public
+  key = \"root.key\"               # the key file of the root
 Paths start at the directory of the file. Unknown keys are errors.
 
 JSON (\"kind\": \"launch\", with --print only): \"protection\" (\"sev-snp\" or \"none\"), \"program\",
@@ -163,6 +169,7 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
         simulator: None,
         console_log: arguments.console_log.as_deref(),
         responder_port: responder_port(&file, configuration.as_ref(), terminal),
+        unlock_port: unlock_port(&file, configuration.as_ref(), terminal),
         extra: &arguments.extra,
     };
     if arguments.print {
@@ -196,6 +203,9 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
             "ssh is at 127.0.0.1:{port} once it is up (`ravelin ssh-config` makes it attested); \
              Ctrl-C stops the VM"
         ));
+    }
+    if matches!(&configuration, Some(Ok(config)) if config.unlock.is_some()) {
+        terminal.note("the VM will wait for its keys: `ravelin unlock --wait` releases them");
     }
     terminal.detail(&one_line(&command)?);
     let ended = run_qemu(&command, arguments.timeout).map_err(|error| match error {
@@ -349,6 +359,24 @@ fn responder_port(
         );
     }
     GUEST_PORT
+}
+
+/// The same for `unlock_port`.
+fn unlock_port(
+    file: &VmFile,
+    configuration: Option<&std::result::Result<Config, String>>,
+    terminal: &Terminal,
+) -> u16 {
+    let Some(Ok(config)) = configuration else { return release::PORT };
+    if let Some(unlock) = &config.unlock {
+        return unlock.port.get();
+    }
+    if file.vm().network.as_ref().is_some_and(|network| network.unlock_port.is_some()) {
+        terminal.warning(
+            "`unlock_port` leads nowhere: the VM's measured configuration waits for no keys",
+        );
+    }
+    release::PORT
 }
 
 fn print(command: &Command, protection: Protection, terminal: &Terminal) -> Result {

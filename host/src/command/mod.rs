@@ -17,3 +17,4 @@ pub(crate) mod policy;
 pub(crate) mod report;
 pub(crate) mod ssh;
 pub(crate) mod store;
+pub(crate) mod unlock;

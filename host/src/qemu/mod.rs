@@ -50,6 +50,8 @@ pub struct Request<'a> {
     pub console_log: Option<&'a Path>,
     /// The port of the guest's responder, to which `attest_port` leads.
     pub responder_port: u16,
+    /// The port on which the guest waits for keys, to which `unlock_port` leads.
+    pub unlock_port: u16,
     /// Arguments that the user adds, after all others.
     pub extra: &'a [OsString],
 }
@@ -141,7 +143,7 @@ impl Command {
             );
         }
         if let Some(network) = &vm.network {
-            line.option("-netdev", user_network(network, request.responder_port)).option(
+            line.option("-netdev", user_network(network, request)).option(
                 "-device",
                 Options::new("virtio-net-pci")
                     .set("netdev", "net0")
@@ -218,13 +220,16 @@ fn emulated(model: &str) -> String {
     }
 }
 
-fn user_network(network: &Network, responder: u16) -> Options {
+fn user_network(network: &Network, request: &Request) -> Options {
     let mut options = Options::new("user").set("id", "net0");
-    if let Some(port) = network.ssh_port {
-        options = options.set("hostfwd", format!("tcp:127.0.0.1:{port}-:22"));
-    }
-    if let Some(port) = network.attest_port {
-        options = options.set("hostfwd", format!("tcp:127.0.0.1:{port}-:{responder}"));
+    for (port, guest) in [
+        (network.ssh_port, 22),
+        (network.attest_port, request.responder_port),
+        (network.unlock_port, request.unlock_port),
+    ] {
+        if let Some(port) = port {
+            options = options.set("hostfwd", format!("tcp:127.0.0.1:{port}-:{guest}"));
+        }
     }
     for forward in &network.forward {
         let (protocol, address) = (forward.protocol.name(), forward.host_address);

@@ -27,6 +27,7 @@ read_only = false
 [network]
 ssh_port = 2222
 attest_port = 4700
+unlock_port = 4701
 forward = [{ host_port = 8080, guest_port = 80 }, { protocol = "udp", host_address = "0.0.0.0", host_port = 53, guest_port = 53 }]
 "#;
 
@@ -39,6 +40,7 @@ fn arguments(text: &str, protection: Protection) -> Vec<String> {
         simulator: None,
         console_log: None,
         responder_port: 4777,
+        unlock_port: 4778,
         extra: &extra,
     };
     let command = Command::new(&file, &request).unwrap();
@@ -136,6 +138,7 @@ fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
             simulator: None,
             console_log: None,
             responder_port: 4777,
+            unlock_port: 4778,
             extra: &[],
         };
         Command::new(&file, &request).map(|_| ()).map_err(|error| error.to_string())

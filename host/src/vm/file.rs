@@ -197,16 +197,20 @@ fn contradiction(vm: &Vm) -> Option<(Vec<Step>, String)> {
         return Some((vec![Step::Key("sev"), Step::Key(key)], message));
     }
     let network = vm.network.as_ref()?;
-    let mut taken: Vec<(Protocol, Ipv4Addr, u16)> = network
-        .ssh_port
-        .iter()
-        .map(|port| (Protocol::Tcp, Ipv4Addr::LOCALHOST, port.get()))
-        .collect();
-    if let Some(port) = network.attest_port {
+    let mut taken: Vec<(Protocol, Ipv4Addr, u16)> = Vec::new();
+    let named = [
+        ("ssh_port", network.ssh_port),
+        ("attest_port", network.attest_port),
+        ("unlock_port", network.unlock_port),
+    ];
+    for (index, (key, port)) in named.iter().enumerate() {
+        let Some(port) = port else { continue };
         let new = (Protocol::Tcp, Ipv4Addr::LOCALHOST, port.get());
         if taken.contains(&new) {
-            let message = format!("attest_port {port} is the ssh_port too");
-            return Some((vec![Step::Key("network"), Step::Key("attest_port")], message));
+            let before = named.iter().take(index).find(|(_, before)| *before == Some(*port));
+            let other = before.map_or("forwarded", |(other, _)| other);
+            let message = format!("{key} {port} is the {other} too");
+            return Some((vec![Step::Key("network"), Step::Key(key)], message));
         }
         taken.push(new);
     }
@@ -324,6 +328,11 @@ policy = "policy.toml"
             ("= \"data.img\"", "= \"\"", "/vms/vm.toml:16:8: the file name is empty"),
             ("_only = false", "_only = false\nx = 1", "/vms/vm.toml:19:1: unknown field `x`"),
             ("t_port = 4777", "t_port = 2222", "/vms/vm.toml:22:15: attest_port 2222 is the ssh"),
+            (
+                "t_port = 4777",
+                "t_port = 4777\nunlock_port = 4777",
+                "/vms/vm.toml:23:15: unlock_port 4777 is the attest_port too",
+            ),
             ("host_port = 8080", "host_port = 0", "/vms/vm.toml:25:13: invalid value"),
             ("host_port = 8080", "host_port = 2222", "/vms/vm.toml:24:1: tcp 127.0.0.1:2222 is"),
             ("host_port = 8080", "host_port = 4777", "/vms/vm.toml:24:1: tcp 127.0.0.1:4777 is"),

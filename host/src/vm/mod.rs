@@ -14,6 +14,7 @@ mod edit;
 mod error;
 mod file;
 mod sev;
+mod unlock;
 mod value;
 
 use std::net::Ipv4Addr;
@@ -28,6 +29,7 @@ pub use edit::VmEditor;
 pub use error::VmError;
 pub use file::VmFile;
 pub use sev::Sev;
+pub use unlock::Unlock;
 pub use value::{CpuModel, MemoryMib, Policy, Serial, ValueError, Vcpus};
 
 /// The version of the format that this program reads and writes.
@@ -73,6 +75,9 @@ pub struct Vm {
     /// How the running VM is asked for evidence, and what is accepted.
     #[serde(default)]
     pub attest: Attest,
+    /// How keys are released to it.
+    #[serde(default)]
+    pub unlock: Unlock,
 }
 
 /// One virtio disk.
@@ -104,6 +109,9 @@ pub struct Network {
     /// This port on 127.0.0.1 leads to the guest's responder (`attest.port` of
     /// its measured configuration).
     pub attest_port: Option<NonZeroU16>,
+    /// This port on 127.0.0.1 leads to where the guest waits for keys
+    /// (`unlock.port` of its measured configuration).
+    pub unlock_port: Option<NonZeroU16>,
     /// Further forwarded ports.
     #[serde(default)]
     pub forward: Vec<Forward>,

@@ -139,7 +139,7 @@ impl Set {
             Protection::Verity(verity) => Some(verity.algorithm),
             Protection::Encrypted(_) | Protection::InsecurePlain => None,
         };
-        let writable = configuration.writable != Writable::Nothing;
+        let writable = !matches!(configuration.writable, Writable::Disk | Writable::Nothing);
         let mut sets = Self::for_root(configuration.root.fstype, verity, writable);
         if configuration.attest.is_some() {
             sets.push(Self::Evidence);

@@ -122,7 +122,9 @@ fn copy_xattrs(path: &Path, model: &Path) -> io::Result<()> {
 pub(super) fn create(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(content)
+    file.write_all(content)?;
+    // A host key that was bound must be there after a power cut, too.
+    file.sync_all()
 }
 
 pub(super) fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {

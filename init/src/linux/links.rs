@@ -1,24 +1,36 @@
 //! The network, by system calls.
 
+use std::cell::OnceCell;
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use protocol::config::Network;
 
-use super::Linux;
-use crate::platform::Links;
+use super::network::{Connection, Log};
+use super::{Linux, log};
+use crate::platform::{Level, Links};
 
 impl Links for Linux {
     fn network_up(
         &self,
-        _network: &Network,
-        _until: Duration,
+        network: &Network,
+        until: Duration,
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
-        Err("not built yet".into())
+        self.network_down()?;
+        let start = self.start;
+        // The thread that keeps the lease has its own way into the kernel's log.
+        let tell: Log = Box::new(move |line| {
+            let ms = start.elapsed().as_millis();
+            let line = format!("ravelin: [{ms:>5} ms] network: {line}");
+            log::line(&OnceCell::new(), Level::Info, &line);
+        });
+        let (connection, has) = Connection::open(network, start + until, tell)?;
+        self.connection.replace(Some(connection));
+        Ok(has)
     }
 
     fn network_down(&self) -> io::Result<()> {
-        Ok(())
+        self.connection.take().map_or(Ok(()), Connection::close)
     }
 }

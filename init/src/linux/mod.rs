@@ -3,10 +3,13 @@
 mod device_mapper;
 mod files;
 mod kernel_modules;
+mod keyring;
 mod links;
 mod log;
+pub(crate) mod network;
 mod releases;
 pub(crate) mod reports;
+mod root_program;
 mod signals;
 mod stop;
 mod switch_root;
@@ -14,7 +17,7 @@ mod uevent;
 mod volumes;
 mod wait_entropy;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::error::Error;
 use std::fs::File;
 use std::io;
@@ -31,6 +34,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use crate::boot;
 use crate::failure::Step;
 use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
+use crate::release;
 use crate::reports::{RawReport, ReportError};
 use crate::responder::{self, Role};
 use reports::Source;
@@ -40,7 +44,11 @@ pub fn run() {
     let start = Instant::now();
     if !rustix::process::getpid().is_init() {
         let mut arguments = std::env::args_os();
-        if let Some(role) = arguments.next().and_then(|name| Role::from_name(&name)) {
+        let name = arguments.next().unwrap_or_default();
+        if name == root_program::NAME {
+            return root_program::become_it(arguments);
+        }
+        if let Some(role) = Role::from_name(&name) {
             return responder::run(role, arguments.next());
         }
         eprintln!("ravelin: this is PID 1 of a virtual machine; only its kernel can start it");
@@ -53,6 +61,8 @@ pub fn run() {
         kmsg: OnceCell::new(),
         uevents: OnceCell::new(),
         reports: OnceCell::new(),
+        releases: RefCell::new(None),
+        connection: Cell::new(None),
     });
 }
 
@@ -62,6 +72,8 @@ struct Linux {
     kmsg: OnceCell<File>,
     uevents: OnceCell<OwnedFd>,
     reports: OnceCell<Source>,
+    releases: RefCell<Option<release::Server>>,
+    connection: Cell<Option<network::Connection>>,
 }
 
 impl Platform for Linux {

@@ -23,7 +23,7 @@ mod volumes;
 
 pub use links::Links;
 pub use releases::{Released, Releases};
-pub use volumes::{Disk, Target, Volumes};
+pub use volumes::{Access, Disk, Target, Volumes};
 
 /// How loud a line of the boot log is: `/dev/kmsg` levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

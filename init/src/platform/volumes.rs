@@ -20,6 +20,17 @@ pub struct Target {
     pub params: String,
 }
 
+/// How a device is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read.
+    Read,
+    /// To read and write, also where another device is mapped over it.
+    Write,
+    /// To read and write what nobody else has: not mapped, not mounted.
+    Exclusive,
+}
+
 /// An open disk or device.
 pub trait Disk: ReadAt + WriteAt {
     /// Makes what was written durable, and drops what the kernel has in memory of the
@@ -32,11 +43,17 @@ pub trait Disk: ReadAt + WriteAt {
 
 /// Volumes with a key.
 pub trait Volumes {
-    /// Opens a device. One that is mapped or mounted cannot be written to by this.
+    /// Opens a device.
     ///
     /// # Errors
     /// From the system.
-    fn open_disk(&self, device: &Path, write: bool) -> io::Result<Box<dyn Disk>>;
+    fn open_disk(&self, device: &Path, access: Access) -> io::Result<Box<dyn Disk>>;
+    /// The number of a device, `MAJOR:MINOR`: its name in a table, whatever becomes of
+    /// its node.
+    ///
+    /// # Errors
+    /// From the system.
+    fn device_number(&self, device: &Path) -> io::Result<String>;
 
     /// Makes a device-mapper device and loads its table, without starting it.
     ///

@@ -17,7 +17,7 @@ const BACKLOG: i32 = 128;
 ///
 /// # Errors
 /// From the system.
-pub(super) fn tcp(port: u16) -> io::Result<OwnedFd> {
+pub(crate) fn tcp(port: u16) -> io::Result<OwnedFd> {
     match tcp_on(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
             Ok(tcp_on(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?)
@@ -44,7 +44,7 @@ pub(super) fn tcp_on(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
 ///
 /// # Errors
 /// From the system.
-pub(super) fn vsock(port: u16) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn vsock(port: u16) -> io::Result<Option<OwnedFd>> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = match nix::sys::socket::socket(AddressFamily::Vsock, SockType::Stream, flags, None)
     {

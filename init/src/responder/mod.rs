@@ -19,11 +19,10 @@
 //! Both end when the other does, when the system is shut down (SIGTERM), and
 //! never before for a stranger's sake.
 
-mod bucket;
 mod confine;
 mod connection;
 mod launch;
-mod listen;
+pub(crate) mod listen;
 mod network;
 mod reporter;
 mod role;

@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
-use super::bucket::Bucket;
 use super::connection::{Connection, Phase};
+use crate::bucket::{Bucket, REPORT_EVERY, REPORTS};
 
 /// Connections at a time.
 pub(super) const TABLE: usize = 64;
@@ -55,7 +55,7 @@ impl<'a> Network<'a> {
             reporter,
             listeners,
             table: (0..TABLE).map(|_| Connection::free()).collect(),
-            bucket: Bucket::full(now),
+            bucket: Bucket::full(REPORTS, REPORT_EVERY, now),
             asked: None,
             next_id: 0,
             listen_again: now,

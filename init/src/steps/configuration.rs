@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use protocol::cmdline::{self, CmdlineError, CommandLine};
-use protocol::config::{self, Config, ConfigError, Protection};
+use protocol::config::{self, Config, ConfigError, DataVolume, KeySource, Protection};
 use protocol::layout;
 
 use crate::boot::{Progress, log};
@@ -49,7 +49,11 @@ pub fn read(
             "INSECURE: root.mode=plain: the root is not protected; the host can read and change it",
         );
     }
-    if !config.host_keys.is_empty() && !cmdline.parameters().any(|word| word == NO_HOST_SEED) {
+    let ephemeral = |volume: &DataVolume| matches!(volume.key, KeySource::Ephemeral(_));
+    let makes_keys = !config.host_keys.is_empty()
+        || config.unlock.is_some()
+        || config.volumes.iter().any(ephemeral);
+    if makes_keys && !cmdline.parameters().any(|word| word == NO_HOST_SEED) {
         log(
             platform,
             Level::Error,
@@ -75,5 +79,9 @@ pub fn summary(config: &Config) -> String {
         Protection::Encrypted(_) => "encrypted",
         Protection::InsecurePlain => "plain (INSECURE)",
     };
-    format!("mode {mode}, on failure {}", config.on_failure)
+    let volumes = match config.volumes.len() {
+        0 => String::new(),
+        count => format!(", {count} volumes"),
+    };
+    format!("mode {mode}{volumes}, on failure {}", config.on_failure)
 }

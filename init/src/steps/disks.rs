@@ -2,13 +2,14 @@
 //!
 //! Disks, their order, names, serials and partition tables are the host's to
 //! choose. Nothing found here is trusted: a wrong disk fails later, at
-//! dm-verity. What has to hold here is that PID 1 ends in a definite answer:
+//! dm-verity or the volume's key. What has to hold here is that PID 1 ends in a definite answer:
 //! found, ambiguous, or not there within the deadline.
 
 use std::path::{Path, PathBuf};
 
 use protocol::config::{Config, Protection, Selector};
 use protocol::gpt;
+use protocol::release::VolumeName;
 use protocol::text::excerpt;
 
 use crate::failure::{self, Failure};
@@ -30,17 +31,55 @@ pub struct Disks {
     pub root: Device,
     /// Key `verity.hash_device`, in verity mode.
     pub hash: Option<Device>,
+    /// Keys `volume.NAME.device`.
+    pub volumes: Vec<(VolumeName, Device)>,
 }
 
 impl Disks {
     /// What the log says of them.
     #[must_use]
     pub fn summary(&self) -> String {
-        let shown = |device: &Device| format!("{} ({} bytes)", device.node.display(), device.bytes);
-        match &self.hash {
-            Some(hash) => format!("root {}, hash {}", shown(&self.root), shown(hash)),
-            None => format!("root {}", shown(&self.root)),
+        let shown = |(what, device): (&str, &Device)| {
+            format!("{what} {} ({} bytes)", device.node.display(), device.bytes)
+        };
+        let hash = self.hash.iter().map(|hash| ("hash", hash));
+        let volumes = self.volumes.iter().map(|(name, device)| (name.as_str(), device));
+        let all = std::iter::once(("root", &self.root)).chain(hash).chain(volumes);
+        all.map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The device of the volume `name`; of the root, too.
+    ///
+    /// # Errors
+    /// If there is none, which the configuration does not allow.
+    pub fn volume(&self, name: &VolumeName) -> Result<&Device, Failure> {
+        if *name == VolumeName::root() {
+            return Ok(&self.root);
         }
+        let found = self.volumes.iter().find(|(volume, _)| volume == name);
+        found.map(|(_, device)| device).ok_or_else(|| {
+            failure::path("looking for the device of", name.as_str())(
+                std::io::ErrorKind::NotFound.into(),
+            )
+        })
+    }
+
+    /// Two volumes on one device would each destroy the other. The hash tree of a
+    /// dm-verity root may be on the root's.
+    fn all_different(&self) -> Result<(), Failure> {
+        let mut seen = vec![("root.device".to_owned(), &self.root)];
+        seen.extend(self.hash.iter().map(|hash| ("verity.hash_device".to_owned(), hash)));
+        for (name, device) in &self.volumes {
+            if let Some((first, _)) = seen.iter().find(|(_, other)| other.node == device.node) {
+                return Err(Failure::DiskShared {
+                    first: first.clone(),
+                    second: key(name),
+                    device: device.node.clone(),
+                });
+            }
+            seen.push((key(name), device));
+        }
+        Ok(())
     }
 }
 
@@ -49,44 +88,60 @@ impl Disks {
 /// # Errors
 /// If one is missing at the deadline, or a selector fits two devices.
 pub fn find(platform: &impl Platform, config: &Config) -> Result<Disks, Failure> {
-    let root = ("root.device", &config.root.device);
-    let hash = match &config.root.protection {
-        Protection::Verity(verity) => Some(("verity.hash_device", &verity.hash_device)),
-        Protection::Encrypted(_) | Protection::InsecurePlain => None,
-    };
+    let wanted = wanted(config);
     platform.watch_block_events().map_err(failure::path("watching the events of", SYS_BLOCK))?;
     let until = platform.elapsed() + config.disks_deadline.duration();
     let by_table =
-        |wanted: Wanted<'_>| matches!(wanted.1, Selector::PartUuid(_) | Selector::PartLabel(_));
-    let read_tables = by_table(root) || hash.is_some_and(by_table);
+        |wanted: &Wanted<'_>| matches!(wanted.1, Selector::PartUuid(_) | Selector::PartLabel(_));
+    let read_tables = wanted.iter().any(by_table);
     loop {
         let seen = scan(platform, read_tables)?;
-        let found_root = seen.select(platform, root)?;
-        let found_hash = hash.map(|wanted| seen.select(platform, wanted)).transpose()?;
-        match (found_root, found_hash) {
-            (Some(root), None) => return Ok(Disks { root, hash: None }),
-            (Some(root), Some(Some(hash))) => return Ok(Disks { root, hash: Some(hash) }),
-            (found_root, found_hash) => {
-                let in_time = platform
-                    .wait_for_block_event(until)
-                    .map_err(failure::path("waiting for events of", SYS_BLOCK))?;
-                if !in_time {
-                    let mut wanted = Vec::new();
-                    if found_root.is_none() {
-                        wanted.push(shown(root));
-                    }
-                    if let (Some(hash), Some(None)) = (hash, found_hash) {
-                        wanted.push(shown(hash));
-                    }
-                    return Err(Failure::DiskMissing {
-                        wanted: wanted.join(" and "),
-                        deadline: config.disks_deadline.to_string(),
-                        seen: seen.summary(),
-                    });
-                }
-            }
+        let found: Vec<Option<Device>> =
+            wanted.iter().map(|wanted| seen.select(platform, wanted)).collect::<Result<_, _>>()?;
+        if let Some(disks) = assign(config, &found) {
+            disks.all_different()?;
+            return Ok(disks);
+        }
+        let in_time = platform
+            .wait_for_block_event(until)
+            .map_err(failure::path("waiting for events of", SYS_BLOCK))?;
+        if !in_time {
+            let missing = wanted.iter().zip(&found).filter(|(_, found)| found.is_none());
+            return Err(Failure::DiskMissing {
+                wanted: missing.map(|(wanted, _)| shown(wanted)).collect::<Vec<_>>().join(" and "),
+                deadline: config.disks_deadline.to_string(),
+                seen: seen.summary(),
+            });
         }
     }
+}
+
+/// The devices that the configuration names: the root's, the hash tree's where there
+/// is one, the volumes'.
+fn wanted(config: &Config) -> Vec<Wanted<'_>> {
+    let mut wanted = vec![("root.device".to_owned(), &config.root.device)];
+    if let Protection::Verity(verity) = &config.root.protection {
+        wanted.push(("verity.hash_device".to_owned(), &verity.hash_device));
+    }
+    wanted.extend(config.volumes.iter().map(|volume| (key(&volume.name), &volume.device)));
+    wanted
+}
+
+/// What was found, in the order of [`wanted`]; `None` if something is missing.
+fn assign(config: &Config, found: &[Option<Device>]) -> Option<Disks> {
+    let found: Vec<Device> = found.iter().cloned().collect::<Option<_>>()?;
+    let mut found = found.into_iter();
+    let root = found.next()?;
+    let hash = match &config.root.protection {
+        Protection::Verity(_) => Some(found.next()?),
+        Protection::Encrypted(_) | Protection::InsecurePlain => None,
+    };
+    let names = config.volumes.iter().map(|volume| volume.name.clone());
+    Some(Disks { root, hash, volumes: names.zip(found).collect() })
+}
+
+fn key(volume: &VolumeName) -> String {
+    format!("volume.{volume}.device")
 }
 
 /// Whole disks and partitions, as the kernel lists them.
@@ -105,9 +160,9 @@ struct Disk {
 /// All disks at one moment.
 struct Seen(Vec<Disk>);
 
-type Wanted<'a> = (&'static str, &'a Selector);
+type Wanted<'a> = (String, &'a Selector);
 
-fn shown((key, selector): Wanted<'_>) -> String {
+fn shown((key, selector): &Wanted<'_>) -> String {
     format!("{key}={selector}")
 }
 
@@ -146,7 +201,7 @@ impl Seen {
     fn select(
         &self,
         platform: &impl Platform,
-        wanted: Wanted<'_>,
+        wanted: &Wanted<'_>,
     ) -> Result<Option<Device>, Failure> {
         let mut found: Option<Device> = None;
         for device in self.candidates(platform, wanted.1) {

@@ -6,14 +6,14 @@
 
 use std::path::{Path, PathBuf};
 
-use protocol::config::{Config, HostKeyKind};
+use protocol::config::{Attest, Config};
 use protocol::host_keys::HostKeys;
 use protocol::layout;
 use protocol::report_data::Binding;
 use sha2::{Digest as _, Sha256};
 
 use super::identity::Identity;
-use crate::boot::log;
+use crate::boot::{Progress, log};
 use crate::failure::{self, Failure};
 use crate::platform::{Level, Mount, Platform};
 use crate::reports::{RawReport, ReportError};
@@ -25,6 +25,27 @@ const CONFIGFS: &str = "/sys/kernel/config";
 /// SNPGuard's place for its report.
 const SNPGUARD_REPORT: &str = "etc/report.json";
 
+/// Opens the source of reports, once; what is asked of it.
+///
+/// # Errors
+/// If there is none, or nothing may be asked.
+pub fn open<'a>(
+    platform: &impl Platform,
+    config: &'a Config,
+    progress: &mut Progress,
+) -> Result<&'a Attest, Failure> {
+    let Some(attest) = &config.attest else {
+        // The configuration refuses what needs evidence then.
+        let looked_at = "attest.mode=none asks for none".to_owned();
+        return Err(Failure::Report(ReportError::NoSource { looked_at }));
+    };
+    if progress.reports.is_none() {
+        mount_configfs(platform)?;
+        progress.reports = Some(platform.open_reports(attest.source).map_err(Failure::Report)?);
+    }
+    Ok(attest)
+}
+
 /// Asks for what the configuration wants and leaves it behind; returns what
 /// the log says.
 ///
@@ -35,14 +56,17 @@ pub fn leave(
     platform: &impl Platform,
     config: &Config,
     identity: &Identity,
+    progress: &mut Progress,
 ) -> Result<String, Failure> {
-    let Some(attest) = &config.attest else { return Ok("not asked for".to_owned()) };
-    mount_configfs(platform)?;
-    let source = platform.open_reports(attest.source).map_err(Failure::Report)?;
+    if config.attest.is_none() {
+        return Ok("not asked for".to_owned());
+    }
+    let attest = open(platform, config, progress)?;
+    let source = progress.reports.unwrap_or_default();
     let until = platform.elapsed() + attest.deadline.duration();
 
     let blobs = identity.host_keys.iter().map(|key| key.blob.clone());
-    // At most two keys, made here: they are a set of host keys.
+    // Keys that were made here are few; those of an encrypted root are bounded.
     let host_keys = HostKeys::new(blobs).map_err(|error| Failure::Responder(error.into()))?;
     let data = Binding::Boot { host_keys: &host_keys, receipt_head: None }.report_data();
     let report = platform.report(&data, until).map_err(Failure::Report)?;
@@ -146,7 +170,7 @@ fn snpguard_report(
     if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_some() {
         platform.remove_file(&path).map_err(failure::path("removing", &path))?;
     }
-    let ecdsa = identity.host_keys.iter().find(|key| key.kind == HostKeyKind::EcdsaP256);
+    let ecdsa = identity.host_keys.iter().find(|key| key.is_ecdsa_p256());
     let Some(key) = ecdsa else {
         let line = "evidence: no ecdsa-p256 host key was made, so no /etc/report.json either";
         log(platform, Level::Error, line);

@@ -42,7 +42,8 @@ fn prepare(platform: &impl Platform, progress: &Progress, program: &Path) -> Res
     let own = platform
         .elapsed()
         .saturating_sub(progress.modules_time)
-        .saturating_sub(progress.disks_time);
+        .saturating_sub(progress.disks_time)
+        .saturating_sub(progress.waiting);
     log(
         platform,
         Level::Info,

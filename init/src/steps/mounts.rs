@@ -21,6 +21,24 @@ struct Row {
     options: &'static str,
 }
 
+impl Row {
+    fn mount(&self, platform: &impl Platform, target: &Path) -> Result<(), Failure> {
+        mount(
+            platform,
+            &Mount {
+                source: self.fstype,
+                target,
+                fstype: self.fstype,
+                read_only: false,
+                nosuid: true,
+                nodev: self.nodev,
+                noexec: self.noexec,
+                options: self.options,
+            },
+        )
+    }
+}
+
 const TABLE: [Row; 4] = [
     Row { target: layout::PROC, fstype: "proc", noexec: true, nodev: true, options: "" },
     Row { target: layout::SYS, fstype: "sysfs", noexec: true, nodev: true, options: "" },
@@ -60,23 +78,23 @@ pub fn mount_kernel_file_systems(platform: &impl Platform) -> Result<(), Failure
         if platform.is_mount_point(target).map_err(failure::path("looking at", target))? {
             continue;
         }
-        mount(
-            platform,
-            &Mount {
-                source: row.fstype,
-                target,
-                fstype: row.fstype,
-                read_only: false,
-                nosuid: true,
-                nodev: row.nodev,
-                noexec: row.noexec,
-                options: row.options,
-            },
-        )?;
+        row.mount(platform, target)?;
     }
     // Fails where the command line fixes the value; then that value stands.
     let _fixed_by_command_line = platform.write(Path::new(KMSG_LIMIT), b"on\n");
     Ok(())
+}
+
+/// Mounts one file system of the table a second time, at `target`. But for `/run` it
+/// is the same one there.
+///
+/// # Errors
+/// If there is no such row, or the mount fails.
+pub fn mount_again(platform: &impl Platform, row: &str, target: &Path) -> Result<(), Failure> {
+    match TABLE.iter().find(|known| known.target == row) {
+        Some(row) => row.mount(platform, target),
+        None => Err(failure::path("mounting again", row)(std::io::ErrorKind::NotFound.into())),
+    }
 }
 
 /// Mounts, with the failure named.

@@ -1,5 +1,5 @@
-//! The root: dm-verity (or, for debugging, nothing), the read-only mount, and
-//! the look at the real init.
+//! The root: dm-verity, an encrypted volume (or, for debugging, nothing), the mount,
+//! and the look at the real init.
 //!
 //! The verity table is made of measured values alone; the superblock on the
 //! disk is for other tools and is not read. While PID 1 still works on the
@@ -10,13 +10,13 @@
 
 use std::path::{Path, PathBuf};
 
-use protocol::config::{self, Config, FsType, Protection};
+use protocol::config::{self, Config, FsType, Protection, Writable};
 use protocol::layout;
 use uuid::Uuid;
 use verity::{Algorithm, BlockSize, Geometry, Params, Reaction, RootHash, Salt, Table};
 
 use super::disks::{Device, Disks};
-use super::mounts;
+use super::{file_system, mounts};
 use crate::failure::Failure;
 use crate::platform::{Mount, Platform, VerityTarget};
 
@@ -59,7 +59,25 @@ pub fn open(
     Ok(Some(OpenRoot { node, final_target }))
 }
 
-/// Mounts the root read-only.
+/// Mounts the encrypted root from its open volume: writable where the configuration
+/// says so.
+///
+/// # Errors
+/// [`Failure::Fsck`], [`Failure::Mount`].
+pub fn mount_encrypted(
+    platform: &impl Platform,
+    config: &Config,
+    settings: &config::Encrypted,
+    node: &Path,
+) -> Result<(), Failure> {
+    let fstype = config.root.fstype;
+    if settings.fsck {
+        file_system::check_root(platform, node, fstype)?;
+    }
+    file_system::mount_root(platform, node, fstype, config.writable != Writable::Disk)
+}
+
+/// Mounts the root read-only, when it is not encrypted.
 ///
 /// # Errors
 /// [`Failure::Mount`].

@@ -1,6 +1,7 @@
-//! The writable layer: overlays whose upper side is a tmpfs of limited size.
+//! The writable layer: overlays whose upper side is a tmpfs of limited size, or an
+//! ephemeral volume.
 //!
-//! Nothing is copied at boot, and nothing is written to a disk. The tmpfs
+//! Nothing is copied at boot, and nothing is written in clear to a disk. The upper
 //! mounts are taken out of the tree once the overlays hold them, so that nobody
 //! in the real system can reach under an overlay.
 
@@ -11,7 +12,8 @@ use protocol::layout;
 use protocol::units::MemorySize;
 use rustix::io::Errno;
 
-use super::mounts;
+use super::volumes::UpperLayer;
+use super::{file_system, in_root, mounts};
 use crate::boot::log;
 use crate::failure::{self, Failure};
 use crate::platform::{Kind, Level, Mount, Platform};
@@ -23,30 +25,40 @@ const PLAIN_FILES_ONLY: [&str; 5] = ["/etc", "/home", "/root", "/srv", "/tmp"];
 /// Where the tmpfs mounts are while the overlays are made.
 const LAYERS: &str = "/run/ravelin-layers";
 
-/// Adds the layer; returns what the log says of it.
+/// Where the volume that takes the writes is mounted, while the overlays are made.
+pub const VOLUME_LAYER: &str = "/run/ravelin-layers/volume";
+
+/// Adds the layer; returns what the log says of it. With `upper`, the writes go to
+/// that volume instead of memory.
 ///
 /// # Errors
 /// If a directory that was asked for is not one, or a mount fails.
-pub fn add(platform: &impl Platform, writable: &Writable) -> Result<String, Failure> {
+pub fn add(
+    platform: &impl Platform,
+    writable: &Writable,
+    upper: Option<&UpperLayer<'_>>,
+) -> Result<String, Failure> {
+    let backing = |size: MemorySize| upper.map_or(Backing::Memory(size), Backing::Volume);
     match writable {
+        Writable::Disk => Ok("the root itself, on its encrypted disk".to_owned()),
         Writable::Nothing => Ok("nothing is writable".to_owned()),
         Writable::Root { size } => {
             let root = Path::new(layout::SYSROOT);
-            let layers = Layers::mount(platform, "root", *size)?;
+            let layers = Layers::mount(platform, "root", backing(*size))?;
             layers.overlay(root, "root", false)?;
             layers.detach()?;
             remove_base(platform)?;
-            Ok(format!("all of the root, in memory up to {size}"))
+            Ok(format!("all of the root, {}", backing(*size)))
         }
         Writable::Directories { list, explicit, size } => {
             let present = present(platform, list, *explicit)?;
-            let shared = Layers::mount(platform, "shared", *size)?;
+            let shared = Layers::mount(platform, "shared", backing(*size))?;
             for directory in &present {
                 let name = layer_name(directory);
                 match directory.size {
                     None => overlay_directory(&shared, directory, &name)?,
                     Some(own) => {
-                        let layers = Layers::mount(platform, &name, own)?;
+                        let layers = Layers::mount(platform, &name, Backing::Memory(own))?;
                         overlay_directory(&layers, directory, &name)?;
                         layers.detach()?;
                     }
@@ -58,7 +70,7 @@ pub fn add(platform: &impl Platform, writable: &Writable) -> Result<String, Fail
                 .iter()
                 .map(|directory| directory.path.as_path().to_string_lossy())
                 .collect();
-            Ok(format!("{}, in memory up to {size}", names.join(" ")))
+            Ok(format!("{}, {}", names.join(" "), backing(*size)))
         }
     }
 }
@@ -73,18 +85,7 @@ fn present<'a>(
     let mut present = Vec::new();
     for directory in list {
         let path = directory.path.as_path();
-        // Every component: a symbolic link on the way would lead into the
-        // initramfs, not into the root.
-        let mut at = Path::new(layout::SYSROOT).to_owned();
-        let mut what = Some(Kind::Directory);
-        for component in directory.path.relative() {
-            at.push(component);
-            what = platform.kind(&at).map_err(failure::path("looking at", &at))?;
-            if what != Some(Kind::Directory) {
-                break;
-            }
-        }
-        let what = match what {
+        let what = match in_root::kind(platform, &directory.path)? {
             Some(Kind::Directory) => {
                 present.push(directory);
                 continue;
@@ -118,45 +119,47 @@ fn layer_name(directory: &WritableDirectory) -> String {
     directory.path.relative().to_string_lossy().replace('/', ".")
 }
 
-/// One tmpfs with the upper sides of overlays.
+/// Where writes go.
+#[derive(Clone, Copy)]
+enum Backing<'a> {
+    /// Into a tmpfs of that size.
+    Memory(MemorySize),
+    /// Onto a volume.
+    Volume(&'a UpperLayer<'a>),
+}
+
+impl std::fmt::Display for Backing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Backing::Memory(size) => write!(f, "in memory up to {size}"),
+            Backing::Volume(layer) => write!(f, "on the volume {}", layer.volume.name),
+        }
+    }
+}
+
+/// One file system with the upper sides of overlays.
 struct Layers<'a, P> {
     platform: &'a P,
     at: std::path::PathBuf,
 }
 
 impl<'a, P: Platform> Layers<'a, P> {
-    fn mount(platform: &'a P, name: &str, size: MemorySize) -> Result<Self, Failure> {
+    fn mount(platform: &'a P, name: &str, backing: Backing<'_>) -> Result<Self, Failure> {
         let base = Path::new(LAYERS);
         if platform.kind(base).map_err(failure::path("looking at", base))?.is_none() {
             create(platform, base)?;
         }
-        let at = base.join(format!("tmpfs-{name}"));
-        create(platform, &at)?;
-        let tmpfs = |options: &str| {
-            mounts::mount(
-                platform,
-                &Mount {
-                    source: "ravelin",
-                    target: &at,
-                    fstype: "tmpfs",
-                    read_only: false,
-                    nosuid: false,
-                    nodev: false,
-                    noexec: false,
-                    options,
-                },
-            )
+        let at = match backing {
+            Backing::Memory(_) => base.join(format!("tmpfs-{name}")),
+            Backing::Volume(_) => VOLUME_LAYER.into(),
         };
-        // What is written in memory must not reach a disk, even if the system
-        // has swap. Kernels before 6.4 do not know the option.
-        let options = format!("mode=0700,size={size}");
-        match tmpfs(&format!("{options},noswap")) {
-            Err(Failure::Mount { source, .. })
-                if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
-            {
-                tmpfs(&options)?;
+        create(platform, &at)?;
+        match backing {
+            Backing::Memory(size) => mount_tmpfs(platform, &at, size)?,
+            // Its overlays say whether set-user-ID bits have an effect.
+            Backing::Volume(UpperLayer { volume, node }) => {
+                file_system::mount_volume(platform, node, volume.fstype, &at, false)?;
             }
-            mounted => mounted?,
         }
         Ok(Layers { platform, at })
     }
@@ -194,6 +197,35 @@ impl<'a, P: Platform> Layers<'a, P> {
             .detach_mount(&self.at)
             .map_err(failure::path("taking out the mount", &self.at))?;
         self.platform.remove_directory(&self.at).map_err(failure::path("removing", &self.at))
+    }
+}
+
+fn mount_tmpfs(platform: &impl Platform, at: &Path, size: MemorySize) -> Result<(), Failure> {
+    let tmpfs = |options: &str| {
+        mounts::mount(
+            platform,
+            &Mount {
+                source: "ravelin",
+                target: at,
+                fstype: "tmpfs",
+                read_only: false,
+                nosuid: false,
+                nodev: false,
+                noexec: false,
+                options,
+            },
+        )
+    };
+    // What is written in memory must not reach a disk, even if the system
+    // has swap. Kernels before 6.4 do not know the option.
+    let options = format!("mode=0700,size={size}");
+    match tmpfs(&format!("{options},noswap")) {
+        Err(Failure::Mount { source, .. })
+            if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) =>
+        {
+            tmpfs(&options)
+        }
+        mounted => mounted,
     }
 }
 

@@ -61,7 +61,7 @@ pub enum ConfigError {
     #[error("key '{key}' {source_} has the value '{value}' ({reason}); allowed: {allowed}")]
     InvalidValue {
         /// The key.
-        key: &'static str,
+        key: String,
         /// Where it stands.
         source_: Source,
         /// The value, escaped and cut for a console line.
@@ -75,19 +75,19 @@ pub enum ConfigError {
     #[error("key '{key}' is missing; allowed: {allowed}")]
     MissingKey {
         /// The key.
-        key: &'static str,
+        key: String,
         /// What it may be.
         allowed: &'static str,
     },
-    /// A key of another mode.
-    #[error("key '{key}' {source_} has no meaning with root.mode={mode}; remove it")]
+    /// A key without a meaning beside the others.
+    #[error("key '{key}' {source_} has no meaning {where_}; remove it")]
     NotInThisMode {
         /// The key.
-        key: &'static str,
+        key: String,
         /// Where it stands.
         source_: Source,
-        /// The mode.
-        mode: &'static str,
+        /// Where: "with root.mode=plain".
+        where_: String,
     },
     /// Settings that contradict each other.
     #[error("{0}")]

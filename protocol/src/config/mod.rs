@@ -6,27 +6,34 @@
 //! of the two places, so that no order of precedence has to be remembered.
 //! Unknown, repeated and meaningless keys are errors.
 //!
-//! [`KEYS`] is the table of all settings; [`Config`] is what PID 1 acts on.
+//! [`KEYS`] and [`VOLUME_KEYS`] are the tables of all settings; [`Config`] is what PID 1 acts on.
 
+mod check;
 mod error;
 mod keys;
 mod network;
+mod owners;
 mod settings;
+mod table;
 mod unlock;
 mod values;
+mod volumes;
 
 pub use error::{ConfigError, FILE_MAX};
-pub use keys::{Default, KEYS, Key, find, markdown};
-pub use network::{Addressing, LinkSelector, Network};
+pub use keys::{Default, Key, Scope, find, markdown};
+pub use network::{Addressing, LinkSelector, Network, NetworkMode};
 pub use settings::Source;
+pub use table::{KEYS, VOLUME_KEYS};
 pub use unlock::{
     DataVolume, Encrypted, KeySource, OwnerKey, Sealing, Unlock, VolumeCipher, VolumeFormat,
     VolumeTarget,
 };
 pub use values::{
-    AbsolutePath, AttestMode, EvidenceSource, FsType, HostKeyKind, MachineId, OnCorruption,
-    OnFailure, RootMode, Selector, ValueError, VerityAlgorithm, WritableDirectory, WritableMode,
+    AbsolutePath, AttestMode, EvidenceSource, FsType, HostKeyKind, KeyOrigin, MachineId,
+    OnCorruption, OnFailure, RootMode, Selector, ValueError, VerityAlgorithm, WritableDirectory,
+    WritableMode,
 };
+pub use volumes::Provision;
 
 use std::num::NonZeroU16;
 
@@ -125,9 +132,13 @@ pub struct Verity {
     pub ignore_zero_blocks: bool,
 }
 
-/// Which part of the root may be written to, in memory.
+/// Which part of the root may be written to. But for [`Writable::Disk`] the writes
+/// are lost at the next boot: they are in memory, or on the volume with
+/// [`VolumeTarget::Writable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writable {
+    /// The root itself, on its encrypted disk.
+    Disk,
     /// These directories.
     Directories {
         /// The directories.
@@ -155,7 +166,7 @@ impl Writable {
             Writable::Directories { list, .. } => list
                 .iter()
                 .any(|directory| std::path::Path::new(path).starts_with(directory.path.as_path())),
-            Writable::Root { .. } => true,
+            Writable::Root { .. } | Writable::Disk => true,
             Writable::Nothing => false,
         }
     }
@@ -168,18 +179,24 @@ impl Writable {
 /// If anything is unknown, repeated, missing, not allowed or contradictory.
 pub fn parse(file: Option<&[u8]>, cmdline: &CommandLine) -> Result<Config, ConfigError> {
     let settings = Settings::collect(file, cmdline)?;
+    let root = root(&settings)?;
+    let volumes = volumes::read(&settings)?;
+    let writable = writable(&settings, &root)?;
+    volumes::check(&volumes, &root, &writable, settings.given("writable.size").is_some())?;
+    let attest = attest(&settings)?;
+    let unlock = unlock(&settings, &root, &volumes, attest.as_ref())?;
     let mut config = Config {
         on_failure: settings.value("on_failure")?,
         disks_deadline: settings.value("deadline.disks")?,
         entropy_deadline: settings.value("deadline.entropy")?,
-        root: root(&settings)?,
-        writable: writable(&settings)?,
+        root,
+        writable,
         host_keys: settings.value::<values::HostKeys>("ssh.host_keys")?.0,
-        attest: attest(&settings)?,
+        attest,
         machine_id: settings.value("machine_id")?,
-        network: None,
-        unlock: None,
-        volumes: Vec::new(),
+        network: unlock.is_some().then(|| network::read(&settings)).transpose()?,
+        unlock,
+        volumes,
     };
     if config.attest.as_ref().is_some_and(|attest| attest.snpguard) {
         if config.host_keys.is_empty() {
@@ -222,7 +239,14 @@ pub fn check_file(file: &[u8]) -> Result<(), ConfigError> {
     let settings = Settings::collect(Some(file), &CommandLine::default())?;
     match parse(Some(file), &CommandLine::default()) {
         Ok(_) => Ok(()),
-        Err(ConfigError::MissingKey { .. } | ConfigError::Conflict(_)) => check_values(&settings),
+        Err(ConfigError::MissingKey { .. } | ConfigError::Conflict(_)) => check::values(&settings),
+        // What these need may be on the command line.
+        Err(ConfigError::NotInThisMode { key, .. })
+            if settings::row(&key)
+                .is_some_and(|row| matches!(row.scope, Scope::Unlock | Scope::Static)) =>
+        {
+            check::values(&settings)
+        }
         Err(error) => Err(error),
     }
 }
@@ -246,29 +270,85 @@ pub fn on_failure_of_refused(file: Option<&[u8]>, cmdline: &CommandLine) -> OnFa
 }
 
 fn root(settings: &Settings) -> Result<Root, ConfigError> {
-    let protection = match settings.value("root.mode")? {
-        RootMode::Verity => Protection::Verity(verity(settings)?),
-        RootMode::Plain => {
-            settings.refuse_verity_keys(RootMode::Plain.as_str())?;
-            if !settings.value::<values::Flag>("insecure")?.0 {
-                return Err(ConfigError::Conflict(
-                    "root.mode=plain has no protection at all and needs insecure=true",
-                ));
-            }
-            Protection::InsecurePlain
-        }
-    };
-    if protection != Protection::InsecurePlain && settings.value::<values::Flag>("insecure")?.0 {
+    let mode: RootMode = settings.value("root.mode")?;
+    // Settings that would suggest a protection that is not there.
+    settings.refuse(
+        "",
+        &format!("with root.mode={mode}"),
+        |scope| matches!(scope, Scope::Root(other) if other != mode),
+    )?;
+    let insecure = settings.value::<values::Flag>("insecure")?.0;
+    if insecure && mode != RootMode::Plain {
         return Err(ConfigError::Conflict(
             "insecure=true goes with root.mode=plain only; remove it",
         ));
     }
+    let protection = match mode {
+        RootMode::Verity => Protection::Verity(verity(settings)?),
+        RootMode::Encrypted => Protection::Encrypted(Encrypted {
+            format: settings.value("encrypted.format")?,
+            fsck: settings.value::<values::Flag>("encrypted.fsck")?.0,
+        }),
+        RootMode::Plain if !insecure => {
+            return Err(ConfigError::Conflict(
+                "root.mode=plain has no protection at all and needs insecure=true",
+            ));
+        }
+        RootMode::Plain => Protection::InsecurePlain,
+    };
     Ok(Root {
         device: settings.value("root.device")?,
         fstype: settings.value("root.fstype")?,
         init: settings.value("root.init")?,
         protection,
     })
+}
+
+/// Who releases keys, where a key comes from an owner.
+fn unlock(
+    settings: &Settings,
+    root: &Root,
+    volumes: &[DataVolume],
+    attest: Option<&Attest>,
+) -> Result<Option<Unlock>, ConfigError> {
+    let owned = |volume: &DataVolume| matches!(volume.key, KeySource::Owner(_));
+    if !matches!(root.protection, Protection::Encrypted(_)) && !volumes.iter().any(owned) {
+        settings.refuse(
+            "",
+            "where no key comes from an owner (root.mode=encrypted, or a volume with key=owner)",
+            |scope| matches!(scope, Scope::Unlock | Scope::Static),
+        )?;
+        return Ok(None);
+    }
+    let mode: NetworkMode = settings.value("network.mode")?;
+    settings.refuse("", &format!("with network.mode={mode}"), |scope| {
+        scope == Scope::Static && mode != NetworkMode::Static
+    })?;
+    let Some(attest) = attest else {
+        return Err(ConfigError::Conflict(
+            "attest.mode=none asks for no report, and an owner releases keys only to a report; set \
+             attest.mode=report or responder",
+        ));
+    };
+    let unlock = Unlock {
+        owners: settings.value::<owners::OwnerKeys>("unlock.owners")?.0,
+        threshold: settings.value::<owners::Threshold>("unlock.threshold")?.0,
+        port: settings.value::<values::Port>("unlock.port")?.0,
+        deadline: settings.value::<owners::OptionalDeadline>("deadline.unlock")?.0,
+        quorum_deadline: settings.value("deadline.quorum")?,
+    };
+    if usize::from(unlock.threshold.get()) > unlock.owners.len() {
+        return Err(ConfigError::Conflict(
+            "unlock.threshold is larger than the count of unlock.owners, so that no key could \
+             ever be released",
+        ));
+    }
+    if attest.responder_port == Some(unlock.port) {
+        return Err(ConfigError::Conflict(
+            "unlock.port and attest.port are the same; choose another for one of them",
+        ));
+    }
+    Ok(Some(unlock))
 }
 
 fn verity(settings: &Settings) -> Result<Verity, ConfigError> {
@@ -334,7 +414,7 @@ fn attest(settings: &Settings) -> Result<Option<Attest>, ConfigError> {
     }))
 }
 
-fn writable(settings: &Settings) -> Result<Writable, ConfigError> {
+fn writable(settings: &Settings, root: &Root) -> Result<Writable, ConfigError> {
     let size = settings.value("writable.size")?;
     let mode = settings.value("writable.mode")?;
     let explicit = settings.given("writable.directories").is_some();
@@ -343,12 +423,27 @@ fn writable(settings: &Settings) -> Result<Writable, ConfigError> {
             "writable.directories goes with writable.mode=directories only; remove one of the two",
         ));
     }
-    if mode == WritableMode::None && settings.given("writable.size").is_some() {
+    let in_memory = matches!(mode, WritableMode::Directories | WritableMode::Root);
+    if !in_memory && settings.given("writable.size").is_some() {
         return Err(ConfigError::Conflict(
-            "writable.size has no meaning with writable.mode=none; remove it",
+            "writable.size limits what is written to memory, and writable.mode=none and disk write \
+             nothing there; remove it",
         ));
     }
     Ok(match mode {
+        WritableMode::Disk if !matches!(root.protection, Protection::Encrypted(_)) => {
+            return Err(ConfigError::Conflict(
+                "writable.mode=disk writes to the root itself, which root.mode=encrypted only \
+                 allows; choose directories, root or none",
+            ));
+        }
+        WritableMode::Disk if matches!(root.fstype, FsType::Erofs | FsType::Squashfs) => {
+            return Err(ConfigError::Conflict(
+                "a root of erofs or squashfs cannot be written to: set writable.mode=directories, \
+                 root or none",
+            ));
+        }
+        WritableMode::Disk => Writable::Disk,
         WritableMode::Directories => Writable::Directories {
             list: settings.value::<values::WritableDirectories>("writable.directories")?.0,
             explicit,
@@ -359,49 +454,8 @@ fn writable(settings: &Settings) -> Result<Writable, ConfigError> {
     })
 }
 
-/// Every value that was given, on its own.
-fn check_values(settings: &Settings) -> Result<(), ConfigError> {
-    let given = |key| settings.given(key).is_some();
-    macro_rules! check {
-        ($($key:literal: $type:ty),+ $(,)?) => {
-            $(if given($key) { settings.value::<$type>($key)?; })+
-            #[cfg(test)]
-            tests::every_key_is_checked(&[$($key),+]);
-        };
-    }
-    check!(
-        "on_failure": OnFailure,
-        "insecure": values::Flag,
-        "deadline.disks": Deadline,
-        "deadline.entropy": Deadline,
-        "deadline.evidence": Deadline,
-        "root.mode": RootMode,
-        "root.device": Selector,
-        "root.fstype": FsType,
-        "root.init": AbsolutePath,
-        "verity.hash_device": Selector,
-        "verity.roothash": values::Hex,
-        "verity.salt": values::Salt,
-        "verity.algorithm": VerityAlgorithm,
-        "verity.data_block_size": values::BlockSize,
-        "verity.hash_block_size": values::BlockSize,
-        "verity.data_blocks": values::Number,
-        "verity.hash_start_block": values::Number,
-        "verity.on_corruption": OnCorruption,
-        "verity.on_error": OnCorruption,
-        "verity.ignore_zero_blocks": values::Flag,
-        "writable.mode": WritableMode,
-        "writable.directories": values::WritableDirectories,
-        "writable.size": MemorySize,
-        "ssh.host_keys": values::HostKeys,
-        "attest.mode": AttestMode,
-        "attest.source": EvidenceSource,
-        "attest.port": values::Port,
-        "compat.snpguard": values::Flag,
-        "machine_id": MachineId,
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod unlock_tests;

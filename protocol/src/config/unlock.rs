@@ -1,8 +1,11 @@
 //! Settings of volumes with a key: the encrypted root, `[[volume]]`, and who may
 //! release keys.
 
+use std::fmt;
 use std::num::{NonZeroU8, NonZeroU16};
+use std::str::FromStr;
 
+use super::values::{ValueError, words};
 use super::{AbsolutePath, FsType, Selector};
 use crate::release::VolumeName;
 use crate::units::Deadline;
@@ -16,15 +19,16 @@ pub struct Encrypted {
     pub fsck: bool,
 }
 
-/// How an encrypted disk is laid out (`encrypted.format`, `volume.format`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VolumeFormat {
-    /// Ravelin's: the owner sends the specification, nothing on the disk is
-    /// believed. `ravelin`, the default.
-    Ravelin,
-    /// A LUKS2 disk that was made elsewhere: the owner sends the header's SHA-256 and
-    /// a passphrase. `luks2`.
-    Luks2,
+words! {
+    /// How an encrypted disk is laid out (`encrypted.format`, `volume.format`).
+    VolumeFormat {
+        /// Ravelin's, the default: the owner sends the specification, nothing on the
+        /// disk is believed.
+        Ravelin = "ravelin",
+        /// A LUKS2 disk that was made elsewhere: the owner sends the header's SHA-256
+        /// and a passphrase.
+        Luks2 = "luks2",
+    }
 }
 
 /// Who may release keys, and where.
@@ -35,7 +39,7 @@ pub struct Unlock {
     pub owners: Vec<OwnerKey>,
     /// How many owners have to agree; at most as many as there are.
     pub threshold: NonZeroU8,
-    /// TCP port (and vsock, where the VM has it).
+    /// TCP port.
     pub port: NonZeroU16,
     /// How long the guest waits for a release; `None`: for ever.
     pub deadline: Option<Deadline>,
@@ -111,13 +115,14 @@ pub struct Sealing {
     pub tcb_version: Option<u64>,
 }
 
-/// A volume's cipher; the names are those of `luks`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VolumeCipher {
-    /// `aes-xts-hmac-sha256`, the default.
-    AesXtsHmacSha256,
-    /// `aes-gcm-random`.
-    AesGcmRandom,
-    /// `aegis128-random`.
-    Aegis128Random,
+words! {
+    /// A volume's cipher; the names are those of `luks`.
+    VolumeCipher {
+        /// AES-XTS with HMAC-SHA-256, the default.
+        AesXtsHmacSha256 = "aes-xts-hmac-sha256",
+        /// AES-GCM with random nonces.
+        AesGcmRandom = "aes-gcm-random",
+        /// AEGIS-128 with random nonces.
+        Aegis128Random = "aegis128-random",
+    }
 }

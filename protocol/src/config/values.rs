@@ -47,6 +47,7 @@ macro_rules! words {
         }
     };
 }
+pub(super) use words;
 
 words! {
     /// What PID 1 does after it has refused to boot.
@@ -65,13 +66,15 @@ words! {
     RootMode {
         /// dm-verity: read-only, every block checked against the root hash.
         Verity = "verity",
+        /// dm-crypt over dm-integrity: the key comes from the owner.
+        Encrypted = "encrypted",
         /// Not at all.
         Plain = "plain",
     }
 }
 
 words! {
-    /// A root file system that PID 1 mounts.
+    /// A file system that PID 1 mounts.
     FsType {
         /// EROFS.
         Erofs = "erofs",
@@ -109,11 +112,13 @@ words! {
 }
 
 words! {
-    /// Which part of the root may be written to, in memory.
+    /// Which part of the root may be written to.
     WritableMode {
-        /// A list of directories.
+        /// The root itself, on its disk.
+        Disk = "disk",
+        /// A list of directories, in memory.
         Directories = "directories",
-        /// The whole root.
+        /// The whole root, in memory.
         Root = "root",
         /// Nothing.
         None = "none",
@@ -137,6 +142,18 @@ words! {
         Fresh = "fresh",
         /// What the image has.
         Keep = "keep",
+    }
+}
+
+words! {
+    /// Where the key of a volume comes from.
+    KeyOrigin {
+        /// From the owner's release.
+        Owner = "owner",
+        /// From the secure processor.
+        Sealed = "sealed",
+        /// Random, each boot another.
+        Ephemeral = "ephemeral",
     }
 }
 
@@ -229,6 +246,11 @@ impl AbsolutePath {
     #[must_use]
     pub fn as_path(&self) -> &Path {
         &self.0
+    }
+
+    /// Whether it is where the kernel's own file systems are mounted, or below.
+    pub(super) fn is_kernels(&self) -> bool {
+        ["/dev", "/proc", "/sys", "/run"].iter().any(|kernel| self.0.starts_with(kernel))
     }
 
     /// The path without its leading slash, to be joined to a root.
@@ -385,7 +407,7 @@ impl FromStr for WritableDirectories {
                 None => (item, None),
             };
             let path: AbsolutePath = path.parse()?;
-            if ["/dev", "/proc", "/sys", "/run"].iter().any(|kernel| path.0.starts_with(kernel)) {
+            if path.is_kernels() {
                 return Err(ValueError("/dev, /proc, /sys and /run are mounted anyway"));
             }
             if list

@@ -44,6 +44,29 @@ pub(crate) struct Target {
     instance: Option<PathBuf>,
 }
 
+/// The path of the VM description: the one named, or the one here if there is one
+/// and no option says what is accepted instead.
+pub(crate) fn vm_path(policy: &PolicyArguments) -> Option<PathBuf> {
+    if let Some(path) = policy.vm() {
+        return Some(path.to_owned());
+    }
+    let here = Path::new(VM);
+    (!policy.names_something() && here.exists()).then(|| here.to_owned())
+}
+
+/// The certificates that came with a report, from the host. What cannot be read of
+/// them is told and left out: other certificates may do without it.
+pub(crate) fn table(bytes: Option<&[u8]>, terminal: &Terminal) -> Option<CertificateTable> {
+    let table = CertificateTable::parse(bytes?)
+        .and_then(|table| Material::default().add_table(&table).map(|()| table));
+    table
+        .map_err(|error| {
+            let error = crate::terminal::causes(&error);
+            terminal.warning(&format!("the VM's certificate table is not used: {error}"));
+        })
+        .ok()
+}
+
 /// Where the VM answers, and how long that may take.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The VM")]
@@ -116,19 +139,14 @@ impl Target {
         Ok(Prepared { address: self.address(file.as_ref()), policy, patience, trust: &self.trust })
     }
 
-    /// The VM description: the one named, or the one here if there is one and
-    /// no option says what is accepted instead.
+    /// The VM description, if there is one.
     fn vm(&self) -> Result<Option<VmFile>> {
         self.vm_path().map(|path| vm_file(&path)).transpose()
     }
 
     /// Its path.
     pub(crate) fn vm_path(&self) -> Option<PathBuf> {
-        if let Some(path) = self.policy.vm() {
-            return Some(path.to_owned());
-        }
-        let here = Path::new(VM);
-        (!self.policy.names_something() && here.exists()).then(|| here.to_owned())
+        vm_path(&self.policy)
     }
 
     fn address(&self, file: Option<&VmFile>) -> Address {
@@ -204,17 +222,7 @@ impl Prepared<'_> {
             let error = crate::terminal::causes(&error);
             Failure::no_answer(format!("{}: the answer has no report: {error}", self.address))
         })?;
-        let table = evidence.certificates.as_deref().and_then(|bytes| {
-            let table = CertificateTable::parse(bytes)
-                .and_then(|table| Material::default().add_table(&table).map(|()| table));
-            // The host's word; other certificates may do without it.
-            table
-                .map_err(|error| {
-                    let error = crate::terminal::causes(&error);
-                    terminal.warning(&format!("the VM's certificate table is not used: {error}"));
-                })
-                .ok()
-        });
+        let table = table(evidence.certificates.as_deref(), terminal);
         let binding = Binding::Responder {
             nonce: &nonce,
             host_keys: &evidence.host_keys,

@@ -3,7 +3,7 @@
 mod decrypt;
 mod encrypt;
 mod initramfs;
-mod secret;
+pub(crate) mod secret;
 mod verify;
 mod verity;
 

@@ -18,7 +18,7 @@ const MAX_PASSPHRASE: usize = 512;
 /// Where a passphrase comes from.
 #[derive(Debug, Args)]
 #[group(id = "passphrase_source", multiple = false)]
-pub(super) struct PassphraseArguments {
+pub(crate) struct PassphraseArguments {
     /// Ask for a passphrase on the terminal
     #[arg(long, help_heading = "Key")]
     passphrase: bool,
@@ -32,7 +32,7 @@ pub(super) struct PassphraseArguments {
 
 impl PassphraseArguments {
     /// Whether there is to be one.
-    pub(super) fn given(&self) -> bool {
+    pub(crate) fn given(&self) -> bool {
         self.passphrase || self.passphrase_file.is_some() || self.passphrase_fd.is_some()
     }
 
@@ -40,7 +40,7 @@ impl PassphraseArguments {
     ///
     /// # Errors
     /// One that cannot be read, is empty, too long, or was not repeated.
-    pub(super) fn read(&self, new: bool) -> Result<Zeroizing<Vec<u8>>> {
+    pub(crate) fn read(&self, new: bool) -> Result<Zeroizing<Vec<u8>>> {
         let passphrase = match (&self.passphrase_file, self.passphrase_fd) {
             (Some(path), _) => from_file(path)?,
             (None, Some(number)) => from_file(Path::new(&format!("/proc/self/fd/{number}")))?,
@@ -52,10 +52,7 @@ impl PassphraseArguments {
                 passphrase
             }
         };
-        if passphrase.is_empty() {
-            return Err(Failure::new("the passphrase is empty"));
-        }
-        Ok(passphrase)
+        not_empty(passphrase)
     }
 }
 
@@ -63,12 +60,27 @@ impl PassphraseArguments {
 ///
 /// # Errors
 /// A file that is not exactly a key.
-pub(super) fn key(path: &Path) -> Result<Secret> {
+pub(crate) fn key(path: &Path) -> Result<Secret> {
     let bytes = bounded(path, SECRET_SIZE)?;
     let bytes: &[u8; SECRET_SIZE] = bytes.as_slice().try_into().map_err(|_other_length| {
         Failure::new(format!("{}: is no key file: a key has {SECRET_SIZE} bytes", path.display()))
     })?;
     Ok(Secret::new(bytes))
+}
+
+/// The passphrase in a file; a newline at its end does not count.
+///
+/// # Errors
+/// One that cannot be read, is empty or too long.
+pub(crate) fn passphrase_in(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    not_empty(from_file(path)?)
+}
+
+fn not_empty(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
+    if passphrase.is_empty() {
+        return Err(Failure::new("the passphrase is empty"));
+    }
+    Ok(passphrase)
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
@@ -99,7 +111,10 @@ fn bounded(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 /// Asks on the terminal, which shows nothing of the answer.
-fn prompt(question: &str) -> Result<Zeroizing<Vec<u8>>> {
+///
+/// # Errors
+/// If there is no terminal, or the answer is too long.
+pub(crate) fn prompt(question: &str) -> Result<Zeroizing<Vec<u8>>> {
     let mut terminal = File::options()
         .read(true)
         .write(true)

@@ -109,7 +109,8 @@ pub(super) fn text(input: &Input, findings: &mut Findings) -> Result<Content> {
     if has("format") {
         return Ok(Content::Vm(VmDescription::new(VmFile::parse(input.path, &text)?.vm())));
     }
-    let known = config::KEYS.iter().filter_map(|key| key.name.split('.').next());
+    let keys = config::KEYS.iter().filter_map(|key| key.name.split('.').next());
+    let known = keys.chain(["volume"]);
     if document.is_ok() && known.into_iter().any(has) {
         if let Err(error) = config::check_file(text.as_bytes()) {
             findings.error(&error);

@@ -70,6 +70,17 @@ pub enum EncryptedSidecarError {
     /// A disk larger than any.
     #[error("the sidecar's sizes are those of a disk that cannot be")]
     TooLargeDisk,
+    /// Its content cannot be written.
+    #[error("{}: cannot be written", .path.display())]
+    Write {
+        /// Its path.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It cannot be made, or put in place.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 /// Why a disk was not encrypted. Nothing was left behind.

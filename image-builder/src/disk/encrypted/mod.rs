@@ -178,10 +178,7 @@ pub fn encrypt(
         disk.file().write_all_at(&table.backup()?, backup).map_err(write_error)?;
     }
 
-    let text = Output::create(sidecar_path)?;
-    text.file()
-        .write_all_at(sidecar.to_toml()?.as_bytes(), 0)
-        .map_err(|source| BuildError::Write { path: sidecar_path.to_owned(), source })?;
+    let text = sidecar.unsaved(sidecar_path)?;
     progress.stage("writing to the disk", None);
     commit_all([secret.file, Some(disk), Some(text)].into_iter().flatten())?;
     Ok(Encrypted { sidecar, notes })

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use luks::{Epoch, Layout as VolumeLayout, LayoutParams, VolumeSpec};
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use super::EncryptedSidecarError as Error;
 use super::layout::DiskArea;
 use crate::disk::RootFileSystem;
+use crate::output::Output;
 
 /// The only version there is.
 const FORMAT: u32 = 1;
@@ -155,6 +157,26 @@ impl EncryptedSidecar {
     pub fn to_toml(&self) -> Result<String, Error> {
         let body = toml::to_string(&Raw::from(self.clone())).map_err(Error::Format)?;
         Ok(format!("# What this encrypted disk is. Made by ravelin; holds no secret.\n{body}"))
+    }
+
+    /// Writes the sidecar in place of the one at `path`, in one step and to the disk:
+    /// whoever reads it, also after a crash, sees the old one or this one.
+    ///
+    /// # Errors
+    /// [`EncryptedSidecarError`](super::EncryptedSidecarError); the old one is still
+    /// there, unless only the directory was not synchronised.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        Ok(self.unsaved(path)?.commit()?)
+    }
+
+    /// The same before its last step.
+    pub(super) fn unsaved(&self, path: &Path) -> Result<Output, Error> {
+        let output = Output::create(path)?;
+        output
+            .file()
+            .write_all_at(self.to_toml()?.as_bytes(), 0)
+            .map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        Ok(output)
     }
 
     /// Where the volume starts in the disk's file, in bytes.

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use protocol::config::EvidenceSource;
+use protocol::config::{EvidenceSource, Sealing};
 use sev::firmware::guest::Firmware;
+use zeroize::Zeroizing;
 
 use crate::reports::{RawReport, ReportError};
 
@@ -111,21 +112,51 @@ impl Source {
         data: &[u8; 64],
         until: Instant,
     ) -> Result<RawReport, ReportError> {
-        let started = Instant::now();
-        let (answer, wait) = mpsc::channel();
         let (source, data) = (self.clone(), *data);
-        let asking = thread::Builder::new().spawn(move || {
-            let _nobody_waits = answer.send(source.report(&data, until));
-        });
-        asking.map_err(|source| ReportError::Io { action: "starting a thread", source })?;
-        match wait.recv_timeout(until.saturating_duration_since(started)) {
-            Ok(report) => report,
-            Err(RecvTimeoutError::Timeout) => {
-                Err(deadline(until.saturating_duration_since(started)))
+        in_time(until, move || source.report(&data, until))
+    }
+}
+
+/// A key that the secure processor derives. Only `/dev/sev-guest` gives one,
+/// wherever the reports come from.
+pub(super) fn derived_key(
+    sealing: &Sealing,
+    until: Instant,
+) -> Result<Zeroizing<[u8; 32]>, ReportError> {
+    let sealing = *sealing;
+    in_time(until, move || {
+        let started = Instant::now();
+        let device = sev_guest::open().map_err(|error| ReportError::NoSource {
+            looked_at: format!("{}: {error}", sev_guest::PATH),
+        })?;
+        loop {
+            match sev_guest::derive(&device, &sealing)? {
+                Some(key) => return Ok(key),
+                None if Instant::now() + AGAIN >= until => {
+                    return Err(deadline(until.saturating_duration_since(started)));
+                }
+                None => thread::sleep(AGAIN),
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(ReportError::Device("the asking thread ended".to_owned()))
-            }
+        }
+    })
+}
+
+/// Asks in a thread of its own.
+fn in_time<T: Send + 'static>(
+    until: Instant,
+    ask: impl FnOnce() -> Result<T, ReportError> + Send + 'static,
+) -> Result<T, ReportError> {
+    let started = Instant::now();
+    let (answer, wait) = mpsc::channel();
+    let asking = thread::Builder::new().spawn(move || {
+        let _nobody_waits = answer.send(ask());
+    });
+    asking.map_err(|source| ReportError::Io { action: "starting a thread", source })?;
+    match wait.recv_timeout(until.saturating_duration_since(started)) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => Err(deadline(until.saturating_duration_since(started))),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(ReportError::Device("the asking thread ended".to_owned()))
         }
     }
 }

@@ -1,6 +1,10 @@
 //! A recording machine for the tests: files in memory, every call written
 //! down, and any one of them made to fail.
 
+mod links;
+mod releases;
+mod volumes;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,17 +13,12 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use luks::VolumeKey;
-use protocol::config::{EvidenceSource, Network, OnFailure, Sealing, Unlock};
+use protocol::config::{EvidenceSource, OnFailure};
 use protocol::host_keys::HostKeys;
-use protocol::release::{Status, VolumeName};
 use zeroize::Zeroizing;
 
 use crate::failure::Step;
-use crate::platform::{
-    Disk, Kind, Level, Links, Module, Mount, Platform, Program, Released, Releases, Target,
-    VerityTarget, Volumes,
-};
+use crate::platform::{Kind, Level, Module, Mount, Platform, Program, VerityTarget};
 use crate::reports::{self, RawReport, ReportError};
 
 /// Something at a path.
@@ -53,6 +52,10 @@ pub(crate) struct Fake {
     pub(crate) report_error: Cell<Option<(usize, usize)>>,
     /// Whether dm-verity has met a bad block.
     pub(crate) corrupted: Cell<bool>,
+    /// Disks and device-mapper devices.
+    pub(crate) volumes: volumes::State,
+    /// The releases of owners that come, encoded, in this order; then none.
+    pub(crate) releases: RefCell<Vec<Zeroizing<Vec<u8>>>>,
     clock: Cell<u64>,
 }
 
@@ -110,90 +113,6 @@ impl Fake {
         }
         nodes.insert(path.to_owned(), node);
         Ok(())
-    }
-}
-
-impl Links for Fake {
-    fn network_up(
-        &self,
-        _network: &Network,
-        _until: Duration,
-    ) -> Result<String, Box<dyn Error + Send + Sync>> {
-        Err("not built yet".into())
-    }
-
-    fn network_down(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Releases for Fake {
-    fn serve_owners(
-        &self,
-        _unlock: &Unlock,
-        _wanted: &[VolumeName],
-        _evidence_deadline: Duration,
-    ) -> Result<String, Box<dyn Error + Send + Sync>> {
-        Err("not built yet".into())
-    }
-
-    fn wait_for_release(&self, _until: Option<Duration>) -> io::Result<Option<Released>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn answer_owners(&self, _status: &Status) {}
-
-    fn stop_serving_owners(&self) {}
-}
-
-impl Volumes for Fake {
-    fn open_disk(&self, _device: &Path, _write: bool) -> io::Result<Box<dyn Disk>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn load_target(&self, _name: &str, _uuid: &str, _target: &Target) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn load_target_with_key(
-        &self,
-        _name: &str,
-        _uuid: &str,
-        _target: &Target,
-        _description: &str,
-        _key: &VolumeKey,
-    ) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn loaded_target(&self, _name: &str) -> io::Result<Target> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn start_target(&self, _name: &str) -> io::Result<PathBuf> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn remove_target(&self, _name: &str) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn run_in_root(
-        &self,
-        _root: &Path,
-        _program: &Path,
-        _arguments: &[&str],
-        _until: Duration,
-    ) -> io::Result<i32> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn derived_key(
-        &self,
-        _sealing: &Sealing,
-        _until: Duration,
-    ) -> Result<Zeroizing<[u8; 32]>, ReportError> {
-        Err(ReportError::NoSource { looked_at: "not built yet".to_owned() })
     }
 }
 

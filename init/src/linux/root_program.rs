@@ -1,0 +1,144 @@
+//! A program of the root, such as its fsck, before the hand-over.
+//!
+//! It runs in a process of its own, chrooted: PID 1's program is started again under
+//! the name [`NAME`], enters the root and becomes the program. So nothing runs between
+//! fork and exec, and the process has nothing of PID 1's memory and descriptors.
+//!
+//! What it says goes to the kernel's log at the level `debug`, which consoles do not
+//! show: fsck names files, and the host reads the console.
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::signals;
+
+/// What the process is called until it is the program.
+pub(super) const NAME: &str = "ravelin-run";
+
+/// As login(1) has it for root.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Bytes of output that are kept.
+const MAX_OUTPUT: usize = 16 << 10;
+/// The exit status if there was no program to become; as the shell's.
+const NOT_EXECUTED: i32 = 127;
+
+/// Runs `program` in `root`; its exit status.
+pub(super) fn run(
+    root: &Path,
+    program: &Path,
+    arguments: &[&str],
+    until: Instant,
+) -> io::Result<i32> {
+    let (mut output, writer) = io::pipe()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(NAME).arg(root).arg(program).args(arguments);
+    command.env_clear().env("PATH", PATH).current_dir("/").process_group(0);
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // The pipe ends with the program, not with PID 1.
+    drop(command);
+    let mut text = Vec::new();
+    let ended = wait(&child, &mut output, &mut text, until);
+    if !matches!(ended, Ok(true)) {
+        // Its children are in its group.
+        if let Some(group) = pid(&child) {
+            let _gone = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+    let status = child.wait()?;
+    log(program, &text);
+    if !ended? {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    match status.code() {
+        Some(code) => Ok(code),
+        None => {
+            let signal = status.signal().unwrap_or_default();
+            Err(io::Error::other(format!("ended by signal {signal}")))
+        }
+    }
+}
+
+/// Collects output until the process has ended; false if `until` came first.
+fn wait(
+    child: &Child,
+    output: &mut io::PipeReader,
+    text: &mut Vec<u8>,
+    until: Instant,
+) -> io::Result<bool> {
+    let process = pid(child).ok_or(io::ErrorKind::NotFound)?;
+    let process = rustix::process::pidfd_open(process, PidfdFlags::empty())?;
+    let mut is_open = true;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).unwrap_or_default();
+        let (has_output, has_ended) = {
+            let watched = if is_open { PollFlags::IN } else { PollFlags::empty() };
+            let mut fds = [PollFd::new(&process, PollFlags::IN), PollFd::new(&*output, watched)];
+            // A pipe without writers would be reported again and again.
+            let count = if is_open { 2 } else { 1 };
+            let fds = fds.get_mut(..count).unwrap_or_default();
+            match rustix::event::poll(fds, Some(&timeout)) {
+                Ok(0) => return Ok(false),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let ready = |fd: Option<&PollFd<'_>>| fd.is_some_and(|fd| !fd.revents().is_empty());
+            (ready(fds.get(1)), ready(fds.first()))
+        };
+        if has_output {
+            let mut buffer = [0; 4096];
+            let length = output.read(&mut buffer)?;
+            is_open = length > 0;
+            let room = MAX_OUTPUT.saturating_sub(text.len());
+            text.extend(buffer.iter().take(length.min(room)));
+        } else if has_ended {
+            return Ok(true);
+        }
+    }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    Pid::from_raw(child.id().cast_signed())
+}
+
+fn log(program: &Path, text: &[u8]) {
+    let Ok(mut kmsg) = File::options().write(true).open("/dev/kmsg") else { return };
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    for line in String::from_utf8_lossy(text).lines().filter(|line| !line.is_empty()) {
+        let line: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+        let _lost = kmsg.write_all(format!("<7>ravelin: {name}: {line}\n").as_bytes());
+    }
+}
+
+/// The other side: enters the root and becomes the program.
+pub(super) fn become_it(arguments: impl Iterator<Item = OsString>) {
+    let error = match execute(arguments) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    eprintln!("{NAME}: {error}");
+    std::process::exit(NOT_EXECUTED);
+}
+
+fn execute(mut arguments: impl Iterator<Item = OsString>) -> io::Result<std::convert::Infallible> {
+    let root = arguments.next().ok_or(io::ErrorKind::InvalidInput)?;
+    rustix::process::chroot(&root)?;
+    rustix::process::chdir("/")?;
+    let arguments: Vec<CString> =
+        arguments.map(|argument| CString::new(argument.as_bytes())).collect::<Result<_, _>>()?;
+    let program = arguments.first().ok_or(io::ErrorKind::InvalidInput)?;
+    signals::restore()?;
+    Ok(nix::unistd::execv(program, &arguments)?)
+}

@@ -1,0 +1,128 @@
+//! The volumes beside the root: sealed and ephemeral ones are opened here, the
+//! owners' are open since the step `unlock`; all get a file system if they have none
+//! and may, and are mounted.
+
+use std::path::{Path, PathBuf};
+
+use protocol::config::{Config, DataVolume, KeySource, VolumeTarget};
+use protocol::layout;
+
+use super::disks::Disks;
+use super::{entropy, evidence, file_system, in_root};
+use crate::boot::{OpenVolume, Progress, log};
+use crate::failure::Failure;
+use crate::platform::{Kind, Level, Platform};
+use crate::volume;
+
+/// The volume that takes the writes of the overlays, ready to be mounted.
+#[derive(Debug)]
+pub struct UpperLayer<'a> {
+    /// Its configuration.
+    pub volume: &'a DataVolume,
+    /// The device of its file system.
+    pub node: PathBuf,
+}
+
+/// Makes the volume with [`VolumeTarget::Writable`], where there is one.
+///
+/// # Errors
+/// If it cannot be opened or formatted.
+pub fn upper_layer<'a>(
+    platform: &impl Platform,
+    config: &'a Config,
+    disks: &Disks,
+    progress: &mut Progress,
+) -> Result<Option<UpperLayer<'a>>, Failure> {
+    let is_layer = |volume: &&DataVolume| volume.target == VolumeTarget::Writable;
+    let Some(volume) = config.volumes.iter().find(is_layer) else { return Ok(None) };
+    let node = ready(platform, config, volume, disks, progress)?;
+    Ok(Some(UpperLayer { volume, node }))
+}
+
+/// Opens and mounts all others; returns what the log says.
+///
+/// # Errors
+/// If one cannot be opened, formatted or mounted.
+pub fn mount(
+    platform: &impl Platform,
+    config: &Config,
+    disks: &Disks,
+    progress: &mut Progress,
+) -> Result<String, Failure> {
+    let mut mounted = Vec::new();
+    for volume in &config.volumes {
+        let VolumeTarget::Mount(path) = &volume.target else { continue };
+        let what = match in_root::kind(platform, path)? {
+            Some(Kind::Directory) => None,
+            None => Some("nothing"),
+            Some(Kind::Symlink) => Some("a symbolic link"),
+            Some(Kind::File | Kind::BlockDevice | Kind::Other) => Some("something else"),
+        };
+        if let Some(what) = what {
+            return Err(Failure::NotADirectory { path: path.as_path().to_owned(), what });
+        }
+        let node = ready(platform, config, volume, disks, progress)?;
+        let target = Path::new(layout::SYSROOT).join(path.relative());
+        file_system::mount_volume(platform, &node, volume.fstype, &target, true)?;
+        mounted.push(format!("{} on {}", volume.name, path.as_path().display()));
+    }
+    Ok(mounted.join(", "))
+}
+
+/// A volume that can be mounted: opened, and with a file system. Its device.
+fn ready(
+    platform: &impl Platform,
+    config: &Config,
+    volume: &DataVolume,
+    disks: &Disks,
+    progress: &mut Progress,
+) -> Result<PathBuf, Failure> {
+    let open = match progress.volumes.iter().position(|open| open.opened.name == volume.name) {
+        Some(open) => open,
+        None => {
+            let opened = open(platform, config, volume, disks, progress)?;
+            progress.volumes.push(opened);
+            progress.volumes.len().saturating_sub(1)
+        }
+    };
+    // Always found: it was there, or was added.
+    let Some(open) = progress.volumes.get(open) else { return Ok(PathBuf::new()) };
+    // A power cut may have come between the sealing of a disk and its file system.
+    let without = open.opened.formatted
+        || open.may_format && file_system::is_blank(platform, &open.opened.node)?;
+    if without {
+        let line = format!("volumes: making a new {} on {}", volume.fstype, volume.name);
+        log(platform, Level::Error, &line);
+        file_system::make(platform, &open.opened.node, volume.fstype)?;
+    }
+    Ok(open.opened.node.clone())
+}
+
+fn open(
+    platform: &impl Platform,
+    config: &Config,
+    volume: &DataVolume,
+    disks: &Disks,
+    progress: &mut Progress,
+) -> Result<OpenVolume, Failure> {
+    let failed = |source| Failure::Volume { name: volume.name.to_string(), source };
+    let disk = disks.volume(&volume.name)?;
+    let opened = match &volume.key {
+        KeySource::Sealed(sealing) => {
+            entropy::wait(platform, config)?;
+            let attest = evidence::open(platform, config, progress)?;
+            let until = platform.elapsed() + attest.deadline.duration();
+            volume::open_sealed(platform, disk, volume, sealing, until)
+        }
+        KeySource::Ephemeral(cipher) => {
+            entropy::wait(platform, config)?;
+            volume::open_ephemeral(platform, disk, volume, *cipher)
+        }
+        // Open since the step `unlock`, or the boot is not here.
+        KeySource::Owner(_) => {
+            let text = format!("the volume {} was not released", volume.name);
+            return Err(Failure::OwnerServer(text.into()));
+        }
+    };
+    Ok(OpenVolume { opened: opened.map_err(failed)?, may_format: volume.provision_if_blank })
+}

@@ -1,0 +1,137 @@
+//! The devices of a volume: `integrity` over the disk, `crypt` over it and, for a
+//! volume with a tail, `linear` over that without the tail.
+//!
+//! **Threat.** The host may change the disk between the check of its superblock and
+//! the kernel's own reading. So a table is loaded, read back and compared before the
+//! device starts: the kernel keeps what it read at the load. What the comparison cannot
+//! show (the flag of a dirty bitmap) makes a kernel crash at worst.
+
+use std::path::{Path, PathBuf};
+
+use luks::{CryptTable, Device as TableDevice, FileSystemTable, IntegrityTable, Layout};
+use luks::{VolumeKey, VolumeSpec, key_description};
+use protocol::release::VolumeName;
+use uuid::Uuid;
+
+use super::error::{OpenError, system};
+use crate::platform::{Platform, Target};
+
+/// The names of a volume's devices. A volume's name has no dot, so that no two
+/// volumes share one.
+pub(super) struct Names {
+    /// What is mounted.
+    pub(super) file_system: String,
+    crypt: String,
+    integrity: String,
+}
+
+impl Names {
+    pub(super) fn new(name: &VolumeName) -> Self {
+        let file_system = format!("ravelin-{name}");
+        Self {
+            crypt: format!("{file_system}.crypt"),
+            integrity: format!("{file_system}.integrity"),
+            file_system,
+        }
+    }
+
+    /// Takes all of them away, the upper ones first. What is not there is no error; the
+    /// first other error is returned when all were tried.
+    pub(super) fn remove(&self, platform: &impl Platform) -> Result<(), OpenError> {
+        let mut result = Ok(());
+        for name in [&self.file_system, &self.crypt, &self.integrity] {
+            let removed = platform
+                .remove_target(name)
+                .map_err(system("removing the device-mapper device", Path::new(name)));
+            result = result.and(removed);
+        }
+        result
+    }
+}
+
+/// A volume to map.
+pub(super) struct Stack<'a, P> {
+    pub(super) platform: &'a P,
+    pub(super) names: &'a Names,
+    pub(super) disk: &'a Path,
+    pub(super) layout: &'a Layout,
+    pub(super) volume_id: Uuid,
+}
+
+impl<P: Platform> Stack<'_, P> {
+    /// Maps the decrypted volume; its node. The superblock was checked.
+    ///
+    /// # Errors
+    /// From the system, or another table than was asked for. What was made so far stays.
+    pub(super) fn decrypted(&self, key: &VolumeKey, name: &str) -> Result<PathBuf, OpenError> {
+        let table = IntegrityTable::new(self.layout, self.number(self.disk)?);
+        let target = target(IntegrityTable::TARGET, table.length(), &table);
+        let integrity = self.start(&self.names.integrity, "INTEGRITY", &target, None)?;
+        let below = self.number(&integrity)?;
+        let table = CryptTable::of_layout(self.layout, self.volume_id, below);
+        let target = self::target(CryptTable::TARGET, table.length(), &table);
+        self.start(name, "RAVELIN", &target, Some(key))
+    }
+
+    /// Maps a volume with a tail; the node of the whole, which [`Stack::without_tail`]
+    /// takes.
+    pub(super) fn with_tail(&self, key: &VolumeKey) -> Result<PathBuf, OpenError> {
+        self.decrypted(key, &self.names.crypt)
+    }
+
+    /// Maps the file system.
+    pub(super) fn without_tail(
+        &self,
+        spec: &VolumeSpec,
+        crypt: &Path,
+    ) -> Result<PathBuf, OpenError> {
+        let table = FileSystemTable::new(spec, self.number(crypt)?);
+        let target = target(FileSystemTable::TARGET, table.length(), &table);
+        self.start(&self.names.file_system, "RAVELIN", &target, None)
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        kind: &str,
+        target: &Target,
+        key: Option<&VolumeKey>,
+    ) -> Result<PathBuf, OpenError> {
+        // The form of cryptsetup, by which udev's rules know such devices.
+        let uuid = format!("CRYPT-{kind}-{}-{name}", self.volume_id.simple());
+        let result = match key {
+            None => self.platform.load_target(name, &uuid, target),
+            Some(key) => {
+                let description = key_description(self.volume_id);
+                self.platform.load_target_with_key(name, &uuid, target, &description, key)
+            }
+        };
+        result.map_err(system("loading the table of", Path::new(name)))?;
+        let loaded = self.platform.loaded_target(name);
+        let loaded = loaded.map_err(system("reading back the table of", Path::new(name)))?;
+        if loaded != *target {
+            return Err(OpenError::TableDiffers {
+                device: name.to_owned(),
+                expected: shown(target),
+                loaded: shown(&loaded),
+            });
+        }
+        self.platform.start_target(name).map_err(system("starting", Path::new(name)))
+    }
+
+    fn number(&self, device: &Path) -> Result<TableDevice, OpenError> {
+        let number = self.platform.device_number(device);
+        let number = number.map_err(system("looking at", device))?;
+        TableDevice::new(number)
+            .map_err(|error| system("looking at", device)(std::io::Error::other(error)))
+    }
+}
+
+fn target(kind: &str, sectors: u64, params: &impl ToString) -> Target {
+    Target { kind: kind.to_owned(), sectors, params: params.to_string() }
+}
+
+/// As `dmsetup table` prints it.
+fn shown(target: &Target) -> String {
+    format!("0 {} {} {}", target.sectors, target.kind, target.params)
+}
