@@ -51,11 +51,11 @@ impl<'a, R: ReadAt + ?Sized> Volume<'a, R> {
         Ok(Self { layout, cipher, journal, disk })
     }
 
-    /// How many blocks of the volume (its sectors of 512 or 4096 bytes) are read from
-    /// the journal: not 0 if the volume was not closed.
+    /// How many bytes of the volume are read from the journal: not 0 if the volume was
+    /// not closed.
     #[must_use]
-    pub fn blocks_in_journal(&self) -> u64 {
-        self.journal.blocks()
+    pub fn journal_bytes(&self) -> u64 {
+        self.journal.blocks() * u64::from(self.layout.params().sector_size.bytes())
     }
 
     /// Reads and checks the tail of a volume with this specification, whose layout

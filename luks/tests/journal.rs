@@ -154,13 +154,13 @@ fn a_volume_reads_as_the_kernel_would_give_it() {
         let [old, new] = [0, 1].map(content);
         let [disk, other] = [&old, &new].map(|content| sealed(&spec, content));
         let journal = Journal { spec: &spec, disk: &disk };
-        assert_eq!(journal.open().unwrap().blocks_in_journal(), 0);
+        assert_eq!(journal.open().unwrap().journal_bytes(), 0);
         // Neighbours, others, the last of an area and the first of the next.
         let sectors = [0, 8, 64, 504, 512, 1024 + 8];
         let entries = entries(&spec, &sectors, &other);
         journal.write(0, 1, &entries);
         let volume = journal.open().unwrap();
-        assert_eq!(volume.blocks_in_journal(), entries.len() as u64);
+        assert_eq!(volume.journal_bytes(), entries.len() as u64 * journal.block());
 
         let mut expected = old.clone();
         for sector in sectors {
@@ -262,7 +262,7 @@ fn entries_of_no_block_lead_nowhere() {
         let far = [end, end + 8, 1 << 62, u64::MAX - 7, u64::from(u32::MAX - 1) << 32];
         let far = far.map(|sector| Entry { sector, from: (&disk, 0) });
         journal.write(0, 1, &far);
-        assert_eq!(journal.open().unwrap().blocks_in_journal(), 0);
+        assert_eq!(journal.open().unwrap().journal_bytes(), 0);
         journal.write(0, 1, &[Entry { sector: 4, from: (&disk, 0) }]);
         if journal.block() == 4096 {
             let error = JournalError::Sector { section: 0, entry: 0, sector: 4 };
@@ -292,6 +292,6 @@ fn a_journal_that_is_none_is_refused() {
         for index in 0..u64::from(SECTIONS) {
             journal.write(index, index % 2 * 2, &[entry(0, &disk)]);
         }
-        assert_eq!(journal.open().unwrap().blocks_in_journal(), 0);
+        assert_eq!(journal.open().unwrap().journal_bytes(), 0);
     }
 }
