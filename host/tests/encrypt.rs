@@ -141,6 +141,58 @@ fn a_passphrase_from_a_file_or_a_descriptor() {
     assert!(!directory.path().join("clear").exists());
 }
 
+/// By the header alone: with the key file, bare and in a partition; a refused header
+/// and a wrong key are answers.
+#[test]
+fn a_disk_without_its_sidecar() {
+    let directory = source();
+    let path = directory.path();
+    fs::write(path.join("other"), [1; 32]).unwrap();
+    let decrypt = |more: &[&str]| {
+        let arguments = ["image", "decrypt", "--disk", "root.img", "-o", "clear", "--json"];
+        run(path, &[&arguments, more].concat())
+    };
+    for layout in ["bare", "gpt"] {
+        let made = encrypt(path, &["--layout", layout, "--json"]).ok().json();
+        fs::remove_file(path.join("root.img.toml")).unwrap();
+        let choices = match layout {
+            "bare" => vec![vec![]],
+            _ => {
+                let refused = decrypt(&["--key", "root.img.key"]).code(3);
+                assert!(refused.stderr.contains("--partition"), "{}", refused.stderr);
+                decrypt(&["--key", "root.img.key", "--partition", "2"]).code(3);
+                vec![
+                    vec!["--partition", "1"],
+                    vec!["--partition", made["volume_id"].as_str().unwrap()],
+                ]
+            }
+        };
+        for choice in &choices {
+            let json = decrypt(&[&["--key", "root.img.key"], &choice[..]].concat()).ok().json();
+            assert_eq!(json["uuid"], made["volume_id"]);
+            assert_eq!(json["header_sha256"], made["header_sha256"]);
+            assert_eq!((&json["journal_bytes"], &json["epoch"]), (&Value::from(0), &Value::Null));
+            let clear = path.join("clear");
+            // The tail, which no sidecar said to leave out.
+            let bytes = fs::metadata(&clear).unwrap().len();
+            assert_eq!(json["bytes"], bytes);
+            let output = OpenOptions::new().write(true).open(&clear).unwrap();
+            output.set_len(bytes - (16 << 10)).unwrap();
+            assert!(is_source(path, "clear"));
+            fs::remove_file(clear).unwrap();
+            let refused = decrypt(&[&["--key", "other"], &choice[..]].concat()).code(1);
+            assert!(refused.stderr.contains("keyslot"), "{}", refused.stderr);
+        }
+        let header = if layout == "bare" { 0 } else { 1 << 20 };
+        flip(path, "root.img", header + 500);
+        let refused = decrypt(&[&["--key", "root.img.key"], &choices[0][..]].concat()).code(1);
+        assert!(refused.stderr.contains("header is refused"), "{}", refused.stderr);
+        assert!(!path.join("clear").exists());
+        fs::remove_file(path.join("root.img.key")).unwrap();
+    }
+    run(path, &["image", "decrypt", "-o", "clear", "--key", "other"]).code(2);
+}
+
 #[test]
 fn changed_disks_are_refused_where_they_were_changed() {
     let directory = source();

@@ -119,6 +119,18 @@ impl<T> Region<T> {
         Self { inner, offset, len }
     }
 
+    /// Its size in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// `offset` in the whole, if `len` bytes from there are in the region.
     fn locate(&self, offset: u64, len: usize) -> Option<u64> {
         let end = offset.checked_add(u64::try_from(len).ok()?)?;

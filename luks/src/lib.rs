@@ -48,6 +48,7 @@ pub use header::{
     UnlockError,
 };
 pub use io::{Memory, ReadAt, Region, WriteAt};
+pub use journal::JournalError;
 pub use key::{Argon2Cost, CostError, SECRET_SIZE, Secret, StretchError, VolumeKey};
 pub use layout::{
     DEFAULT_INTERLEAVE_LOG2, LUKS2_DATA_OFFSET, Layout, LayoutError, LayoutParams, SECTOR,

@@ -5,8 +5,8 @@
 //! it: layout and key come from the caller. A sector with an older ciphertext and
 //! the tag of that time is accepted, as the format has it (docs/security.md).
 //!
-//! A journal in use holds sectors that the areas do not have yet; the volume is
-//! refused then, because the areas alone are not its content.
+//! A journal in use holds sectors that the areas do not have yet: they are read from
+//! there, so that what comes out is what the kernel would give.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::cipher::sector::SectorCipher;
 use crate::io::{ReadAt, WriteAt};
-use crate::journal;
+use crate::journal::{JournalError, Overlay};
 use crate::key::VolumeKey;
 use crate::layout::{Layout, SECTOR};
 use crate::options::Options;
@@ -28,35 +28,34 @@ use crate::tail::{Epoch, TAIL_SIZE, TailError};
 pub struct Volume<'a, R: ?Sized> {
     layout: &'a Layout,
     cipher: SectorCipher,
+    journal: Overlay,
     disk: &'a R,
 }
 
 impl<'a, R: ReadAt + ?Sized> Volume<'a, R> {
     /// Opens a volume: its superblock is the one that follows from the layout, and
-    /// its journal is empty.
+    /// what its journal holds is found.
     ///
     /// # Errors
-    /// Another superblock, a journal in use, a key of another cipher, a disk that
-    /// cannot be read.
+    /// Another superblock, a journal that the kernel would refuse, a key of another
+    /// cipher, a disk that cannot be read.
     pub fn open(layout: &'a Layout, key: &VolumeKey, disk: &'a R) -> Result<Self, OpenError> {
         let cipher = match SectorCipher::new(key) {
             Some(cipher) if key.cipher() == layout.params().cipher => cipher,
             _ => return Err(OpenError::Key),
         };
-        let volume = Self { layout, cipher, disk };
         let mut superblock = [0; SUPERBLOCK_SIZE];
-        volume.read_disk(&mut superblock, layout.params().data_offset * SECTOR)?;
+        read_disk(disk, &mut superblock, layout.params().data_offset * SECTOR)?;
         layout.check_superblock(&superblock)?;
-        let bytes = journal::section_bytes(layout);
-        let mut section = vec![0; usize::try_from(bytes).unwrap_or(0)];
-        for index in 0..layout.journal_sections() {
-            let offset = layout.journal_offset() + u64::from(index) * bytes;
-            volume.read_disk(&mut section, offset)?;
-            if !journal::is_empty(layout, &section) {
-                return Err(OpenError::JournalInUse { section: index });
-            }
-        }
-        Ok(volume)
+        let journal = Overlay::find(layout, disk)?;
+        Ok(Self { layout, cipher, journal, disk })
+    }
+
+    /// How many bytes of the volume are read from the journal: not 0 if the volume was
+    /// not closed.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.journal.blocks() * u64::from(self.layout.params().sector_size.bytes())
     }
 
     /// Reads and checks the tail of a volume with this specification, whose layout
@@ -142,8 +141,9 @@ impl<'a, R: ReadAt + ?Sized> Volume<'a, R> {
             let (data, after) = rest.split_at_mut(usize::try_from(run * SECTOR).unwrap_or(0));
             rest = after;
             metadata.resize(data.len() / block * size, 0);
-            self.read_disk(data, self.layout.data_sector(sector) * SECTOR)?;
-            self.read_disk(metadata, self.layout.metadata_offset(sector))?;
+            read_disk(self.disk, data, self.layout.data_sector(sector) * SECTOR)?;
+            read_disk(self.disk, metadata, self.layout.metadata_offset(sector))?;
+            self.journal.apply(self.disk, sector, data, metadata)?;
             let blocks = data.chunks_exact_mut(block).zip(metadata.chunks_exact(size));
             for (data, metadata) in blocks {
                 if !self.cipher.open(sector, data, metadata) {
@@ -154,17 +154,22 @@ impl<'a, R: ReadAt + ?Sized> Volume<'a, R> {
         }
         Ok(())
     }
+}
 
-    fn read_disk(&self, buffer: &mut [u8], offset: u64) -> Result<(), OpenError> {
-        let len = buffer.len() as u64;
-        self.disk.read_exact_at(buffer, offset).map_err(|source| {
-            if source.kind() == io::ErrorKind::UnexpectedEof {
-                OpenError::Ended { offset, len }
-            } else {
-                OpenError::Read { offset, len, source }
-            }
-        })
-    }
+/// Fills `buffer` from a byte of the disk on.
+pub(crate) fn read_disk<R: ReadAt + ?Sized>(
+    disk: &R,
+    buffer: &mut [u8],
+    offset: u64,
+) -> Result<(), OpenError> {
+    let len = buffer.len() as u64;
+    disk.read_exact_at(buffer, offset).map_err(|source| {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            OpenError::Ended { offset, len }
+        } else {
+            OpenError::Read { offset, len, source }
+        }
+    })
 }
 
 /// Why a volume, or a part of it, cannot be read.
@@ -177,15 +182,9 @@ pub enum OpenError {
     /// The superblock is another one.
     #[error(transparent)]
     Superblock(#[from] SuperblockError),
-    /// There are sectors in the journal.
-    #[error(
-        "the journal is in use (section {section}): the volume was not closed; open and close it \
-         once with cryptsetup, or boot it"
-    )]
-    JournalInUse {
-        /// The first section that is.
-        section: u32,
-    },
+    /// The journal is none that the kernel wrote.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A sector is not as it was sealed with this key.
     #[error(
         "sector {sector} of the volume (512 bytes each) is not authentic: the disk was changed, or \

@@ -37,9 +37,9 @@ pub use describe::{
     Content, DescribeError, Description, DiskDescription, LuksHeader, Volume, describe,
 };
 pub use encrypted::{
-    DecryptError, Decrypted, EncryptError, EncryptOptions, Encrypted, EncryptedDisk,
-    EncryptedPartition, EncryptedSidecar, EncryptedSidecarError, Protection, Unlock, decrypt,
-    encrypt,
+    DecryptError, Decrypted, DecryptedLuks, EncryptError, EncryptOptions, Encrypted, EncryptedDisk,
+    EncryptedPartition, EncryptedSidecar, EncryptedSidecarError, PartitionChoice, Protection,
+    Unlock, decrypt, decrypt_luks, encrypt,
 };
 pub use error::BuildError;
 pub use fs::{Compression, CompressionError, Make, ToolError, Tools};

@@ -1,11 +1,11 @@
 //! `ravelin image decrypt`.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use image_builder::disk::{self, DecryptError, EncryptedSidecar, Unlock};
-use luks::OpenError;
+use image_builder::disk::{self, DecryptError, EncryptedSidecar, PartitionChoice, Unlock};
+use luks::{OpenError, UnlockError};
 use serde::Serialize;
 
 use super::secret::{self, PassphraseArguments};
@@ -18,15 +18,25 @@ Examples:
   ravelin image decrypt root.img.toml --key root.img.key --output clear.img
   ravelin image decrypt root.img.toml --passphrase --disk copy-from-the-host.img -o clear.img
 
+  # without a sidecar, by the LUKS2 header; made by cryptsetup luksFormat --integrity, say
+  ravelin image decrypt --disk disk.img --partition 2 --passphrase -o clear.img
+
 Every sector is authenticated before a byte of it is written; the output appears only if all of
-them were. A disk that was in use when it was copied has to be closed first: boot it and shut it
-down, or open and close it with cryptsetup.
+them were. A disk that was in use, because its machine lost power, reads as the kernel would give
+it: what is in the journal is newer than what is not.
+
+Without a sidecar the LUKS2 header has to have one keyslot, one segment with authenticated
+encryption and nothing that is not known, and its key derivation may cost 1 GiB of memory and 32
+passes, or 2^24 iterations, at most. --key is then any key file of cryptsetup's. The output is the
+whole volume: of a disk that `image encrypt` made, 16 KiB more than the file system can have.
 
 What is not noticed: a disk, or single sectors of it, put back to what they were earlier. The
 epoch counts how often a guest has opened the disk for writing.
 
-JSON (\"kind\": \"image-decrypt\"): output, disk, bytes, epoch, header_is_ours (whether the LUKS2
-header is still the one that was made; nothing is read from it).";
+JSON (\"kind\": \"image-decrypt\"): output, disk, bytes, journal_bytes (how many of them were read
+from the journal), epoch, header_is_ours (whether the LUKS2 header is still the one that was made;
+nothing is read from it). Without a sidecar the last two are null, and there are uuid and
+header_sha256, from the header.";
 
 /// Turn an encrypted disk back into the image of its file system
 ///
@@ -34,15 +44,18 @@ header is still the one that was made; nothing is read from it).";
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Decrypt {
-    /// The sidecar of the disk
-    #[arg(value_name = "SIDECAR")]
-    sidecar: PathBuf,
+    /// The sidecar of the disk; without one, --disk is read by its LUKS2 header
+    #[arg(value_name = "SIDECAR", required_unless_present = "disk")]
+    sidecar: Option<PathBuf>,
     /// The file to write, with mode 0600
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The disk [default: the one that the sidecar names, beside it]
     #[arg(long, value_name = "FILE")]
     disk: Option<PathBuf>,
+    /// The partition of the disk, by number, GUID or name, if there is no sidecar
+    #[arg(long, value_name = "PARTITION", conflicts_with = "sidecar")]
+    partition: Option<PartitionChoice>,
     /// The key file
     #[arg(
         long,
@@ -64,14 +77,56 @@ struct Report {
     output: String,
     disk: String,
     bytes: u64,
-    epoch: u64,
-    header_is_ours: bool,
+    journal_bytes: u64,
+    epoch: Option<u64>,
+    header_is_ours: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uuid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header_sha256: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Decrypt, terminal: &Terminal) -> Result {
-    let sidecar = EncryptedSidecar::load(&arguments.sidecar)?;
-    let beside = || arguments.sidecar.with_file_name(&sidecar.disk.file);
-    let disk = arguments.disk.clone().unwrap_or_else(beside);
+    let report = match (&arguments.sidecar, &arguments.disk) {
+        (Some(sidecar), disk) => with_sidecar(arguments, sidecar, disk.as_deref(), terminal)?,
+        (None, Some(disk)) => by_header(arguments, disk, terminal)?,
+        (None, None) => return Err(Failure::usage("neither a sidecar nor a disk is given")),
+    };
+    if report.header_is_ours == Some(false) {
+        terminal.warning("the LUKS2 header is not the one that was made; it was not used");
+    }
+    if report.journal_bytes > 0 {
+        terminal.warning("the disk was not closed; its journal was read too");
+    }
+    let mut text = Text::new();
+    text.line(format!("{}: decrypted, every sector was authentic", report.output))
+        .field("from", &report.disk)
+        .field("size", size(report.bytes));
+    if report.journal_bytes > 0 {
+        text.field("from the journal", size(report.journal_bytes));
+    }
+    if let Some(epoch) = report.epoch {
+        text.field("epoch", epoch);
+    }
+    if let Some(uuid) = &report.uuid {
+        text.field("UUID", uuid);
+    }
+    if let Some(sha256) = &report.header_sha256 {
+        text.field("header SHA-256", sha256);
+    }
+    terminal.result("image-decrypt", &report, &text)?;
+    Ok(Exit::Success)
+}
+
+fn with_sidecar(
+    arguments: &Decrypt,
+    sidecar_path: &Path,
+    disk: Option<&Path>,
+    terminal: &Terminal,
+) -> Result<Report> {
+    let sidecar = EncryptedSidecar::load(sidecar_path)?;
+    let beside = || sidecar_path.with_file_name(&sidecar.disk.file);
+    let disk = disk.map_or_else(beside, Path::to_owned);
     let unlock = match &arguments.key {
         Some(path) => Unlock::Key(secret::key(path)?),
         None => Unlock::Passphrase(arguments.passphrase.read(false)?),
@@ -81,34 +136,65 @@ pub(crate) fn run(arguments: &Decrypt, terminal: &Terminal) -> Result {
         disk::decrypt(&sidecar, &disk, &unlock, &arguments.output, arguments.threads, &progress)
             .map_err(failure)?;
     progress.finish();
-    let report = Report {
+    Ok(Report {
         output: arguments.output.display().to_string(),
         disk: disk.display().to_string(),
         bytes: decrypted.bytes,
-        epoch: decrypted.epoch.0,
-        header_is_ours: decrypted.header_is_ours,
-    };
-    if !report.header_is_ours {
-        terminal.warning("the LUKS2 header is not the one that was made; it was not used");
-    }
-    let mut text = Text::new();
-    text.line(format!("{}: decrypted, every sector was authentic", report.output))
-        .field("from", &report.disk)
-        .field("size", size(report.bytes))
-        .field("epoch", report.epoch);
-    terminal.result("image-decrypt", &report, &text)?;
-    Ok(Exit::Success)
+        journal_bytes: decrypted.journal_bytes,
+        epoch: Some(decrypted.epoch.0),
+        header_is_ours: Some(decrypted.header_is_ours),
+        uuid: None,
+        header_sha256: None,
+    })
 }
 
-/// A key that does not open, and a sector that was changed, are the answer "no".
-fn failure(error: DecryptError) -> Failure {
-    let refused = if let DecryptError::Volume { source, .. } = &error {
-        matches!(
-            source,
-            OpenError::NotAuthentic { .. } | OpenError::Superblock(_) | OpenError::Tail(_)
-        )
-    } else {
-        matches!(error, DecryptError::WrongKey { .. })
+fn by_header(arguments: &Decrypt, disk: &Path, terminal: &Terminal) -> Result<Report> {
+    let passphrase = match &arguments.key {
+        Some(path) => secret::key_file(path)?,
+        None => arguments.passphrase.read(false)?,
     };
-    if refused { Failure::refused(error) } else { Failure::new(error) }
+    let progress = terminal.progress();
+    let decrypted = disk::decrypt_luks(
+        disk,
+        arguments.partition.as_ref(),
+        &passphrase,
+        &arguments.output,
+        arguments.threads,
+        &progress,
+    )
+    .map_err(failure)?;
+    progress.finish();
+    Ok(Report {
+        output: arguments.output.display().to_string(),
+        disk: disk.display().to_string(),
+        bytes: decrypted.bytes,
+        journal_bytes: decrypted.journal_bytes,
+        epoch: None,
+        header_is_ours: None,
+        uuid: Some(decrypted.uuid.to_string()),
+        header_sha256: Some(hex::encode(decrypted.header_sha256)),
+    })
+}
+
+/// A key that does not open, a header that is refused and a sector that was changed
+/// are the answer "no".
+fn failure(error: DecryptError) -> Failure {
+    let refused = match &error {
+        DecryptError::Volume { source, .. } => matches!(
+            source,
+            OpenError::NotAuthentic { .. }
+                | OpenError::Superblock(_)
+                | OpenError::Journal(_)
+                | OpenError::Tail(_)
+        ),
+        DecryptError::Keyslot { source, .. } => matches!(source, UnlockError::Passphrase),
+        other => matches!(other, DecryptError::WrongKey { .. } | DecryptError::Header { .. }),
+    };
+    let partitions = matches!(error, DecryptError::Partitions { .. });
+    let failure = if refused { Failure::refused(error) } else { Failure::new(error) };
+    if partitions {
+        failure.help("give --partition NUMBER; `ravelin inspect` lists them")
+    } else {
+        failure
+    }
 }

@@ -14,6 +14,8 @@ use crate::failure::{Failure, Remedy, Result};
 
 /// cryptsetup takes no more at its prompt.
 const MAX_PASSPHRASE: usize = 512;
+/// cryptsetup reads no more of a key file.
+const MAX_KEY_FILE: usize = 8 << 20;
 
 /// Where a passphrase comes from.
 #[derive(Debug, Args)]
@@ -81,6 +83,19 @@ fn not_empty(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
         return Err(Failure::new("the passphrase is empty"));
     }
     Ok(passphrase)
+}
+
+/// The content of any key file of cryptsetup's, as it is.
+///
+/// # Errors
+/// An empty file, or one that is larger than cryptsetup would read.
+pub(super) fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let key = bounded(path, MAX_KEY_FILE)?;
+    if key.is_empty() || key.len() > MAX_KEY_FILE {
+        let what = format!("is no key file: one has 1 to {MAX_KEY_FILE} bytes");
+        return Err(Failure::new(format!("{}: {what}", path.display())));
+    }
+    Ok(key)
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {

@@ -32,6 +32,8 @@ pub struct Decrypted {
     pub epoch: Epoch,
     /// Bytes of the file system's volume.
     pub bytes: u64,
+    /// Bytes of it that were read from the journal: not 0 if the disk was in use.
+    pub journal_bytes: u64,
     /// Whether the LUKS2 header is the one that was made. Nothing was read from it.
     pub header_is_ours: bool,
 }
@@ -74,8 +76,26 @@ pub fn decrypt(
         }
     })?;
 
-    let write_error = |source| DecryptError::Write { path: output_path.to_owned(), source };
     let bytes = spec.tail_offset();
+    write_out(&volume, disk_path, bytes, output_path, threads, progress)?;
+    Ok(Decrypted {
+        epoch,
+        bytes,
+        journal_bytes: volume.journal_bytes(),
+        header_is_ours: header_is(&region, &sidecar.header_sha256),
+    })
+}
+
+/// Writes the first `bytes` bytes of a volume to a file.
+pub(super) fn write_out(
+    volume: &Volume<'_, Region<&File>>,
+    disk_path: &Path,
+    bytes: u64,
+    output_path: &Path,
+    threads: Option<NonZeroUsize>,
+    progress: &dyn Progress,
+) -> Result<(), DecryptError> {
+    let write_error = |source| DecryptError::Write { path: output_path.to_owned(), source };
     let output = Output::create(output_path)?;
     // What was secret stays its owner's.
     output.file().set_permissions(Permissions::from_mode(0o600)).map_err(write_error)?;
@@ -83,10 +103,12 @@ pub fn decrypt(
     progress.stage("decrypting", Some(bytes));
     let advance = |bytes| progress.advance(bytes);
     let options = luks::Options { threads, progress: &advance };
-    volume.decrypt(bytes, output.file(), &options).map_err(failed)?;
+    volume
+        .decrypt(bytes, output.file(), &options)
+        .map_err(|source| volume_error(disk_path, source))?;
     progress.stage("writing to the disk", None);
     output.commit()?;
-    Ok(Decrypted { epoch, bytes, header_is_ours: header_is(&region, &sidecar.header_sha256) })
+    Ok(())
 }
 
 fn header_is(region: &Region<&File>, sha256: &[u8; 32]) -> bool {
@@ -94,7 +116,7 @@ fn header_is(region: &Region<&File>, sha256: &[u8; 32]) -> bool {
     region.read_exact_at(&mut header, 0).is_ok() && Sha256::digest(&header).as_slice() == sha256
 }
 
-fn volume_error(path: &Path, source: OpenError) -> DecryptError {
+pub(super) fn volume_error(path: &Path, source: OpenError) -> DecryptError {
     let path = PathBuf::from(path);
     DecryptError::Volume { path, source }
 }

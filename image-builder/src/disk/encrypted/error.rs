@@ -4,12 +4,14 @@ use std::io;
 use std::path::PathBuf;
 
 use luks::{
-    LayoutError, NewHeaderError, OpenError, SealError, SectorSize, SpecError, StretchError,
+    HeaderError, LayoutError, NewHeaderError, OpenError, SealError, SectorSize, SpecError,
+    StretchError, UnlockError,
 };
 use protocol::config::FsType;
 use protocol::gpt::GptError;
 use thiserror::Error;
 
+use super::PartitionChoice;
 use crate::disk::BuildError;
 use crate::output::OutputError;
 
@@ -193,6 +195,72 @@ pub enum DecryptError {
         path: PathBuf,
         /// What was not authentic.
         source: OpenError,
+    },
+    /// The disk cannot be read.
+    #[error("{}: cannot be read", .path.display())]
+    Read {
+        /// The disk.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// There is a partition table, and nobody said which partition.
+    #[error("{}: has partitions; say which one holds the volume", .path.display())]
+    Partitions {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("{}: has no partition table", .path.display())]
+    NoPartitions {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// The partition table is refused.
+    #[error("{}: the partition table is refused", .path.display())]
+    Table {
+        /// The disk.
+        path: PathBuf,
+        /// Why.
+        source: GptError,
+    },
+    /// No partition is the chosen one, or several are.
+    #[error("{}: there is not exactly one partition {choice}", .path.display())]
+    Partition {
+        /// The disk.
+        path: PathBuf,
+        /// What was asked for.
+        choice: PartitionChoice,
+    },
+    /// There is no room for a header.
+    #[error("{}: has no room for a LUKS2 header", .path.display())]
+    TooSmall {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// The LUKS2 header is refused.
+    #[error("{}: the LUKS2 header is refused", .path.display())]
+    Header {
+        /// The disk.
+        path: PathBuf,
+        /// Why.
+        source: HeaderError,
+    },
+    /// The volume does not fit the disk.
+    #[error("{}: has no room for the volume that its LUKS2 header describes", .path.display())]
+    Layout {
+        /// The disk.
+        path: PathBuf,
+        /// Why.
+        source: LayoutError,
+    },
+    /// The keyslot does not open.
+    #[error("{}: the keyslot does not open", .path.display())]
+    Keyslot {
+        /// The disk.
+        path: PathBuf,
+        /// Why.
+        source: UnlockError,
     },
     /// The volume cannot be read.
     #[error("{}: the volume cannot be read", .path.display())]

@@ -11,6 +11,7 @@
 //! (through `protocol::gpt`).
 
 mod decrypt;
+mod decrypt_luks;
 mod error;
 mod layout;
 mod sidecar;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use decrypt::{Decrypted, Unlock, decrypt};
+pub use decrypt_luks::{DecryptedLuks, PartitionChoice, decrypt_luks};
 pub use error::{DecryptError, EncryptError, EncryptedSidecarError};
 pub use sidecar::{EncryptedDisk, EncryptedPartition, EncryptedSidecar};
 

@@ -1,0 +1,41 @@
+//! All targets.
+
+mod cmdline;
+mod configuration;
+mod cpio;
+mod evidence;
+mod gpt;
+mod integrity_superblock;
+mod journal;
+mod luks_header;
+mod release;
+mod responder;
+mod verity_superblock;
+mod volume_spec;
+mod volume_tail;
+mod volumes;
+
+use crate::Target;
+
+macro_rules! targets {
+    ($($name:ident),* $(,)?) => {
+        &[$(Target { name: stringify!($name), run: $name::run, seeds: $name::seeds }),*]
+    };
+}
+
+/// All targets, by name.
+pub const TARGETS: &[Target] = targets![
+    cmdline,
+    configuration,
+    cpio,
+    evidence,
+    gpt,
+    integrity_superblock,
+    journal,
+    luks_header,
+    release,
+    responder,
+    verity_superblock,
+    volume_spec,
+    volume_tail,
+];
