@@ -36,6 +36,7 @@ mod slot;
 mod ssh;
 mod vm;
 mod work_dir;
+pub mod workload;
 
 pub use console::Console;
 pub use digest::{sha256, sha256_of_file};
