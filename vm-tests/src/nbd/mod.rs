@@ -23,7 +23,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use image::Image;
-pub use power_cut::{PowerCut, Survival};
+pub use power_cut::{PowerCut, Survival, Taken};
 pub use recorder::{Access, Recorder};
 pub use server::Server;
 pub use tampered::{Fault, On, Rule, Tampered};

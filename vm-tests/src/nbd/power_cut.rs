@@ -26,6 +26,26 @@ struct Cache {
     latest: HashMap<u64, usize>,
     flushes: u64,
     gone: bool,
+    armed: Option<Armed>,
+    taken: Option<Taken>,
+}
+
+/// A cut that is to come.
+#[derive(Debug)]
+struct Armed {
+    writes: u64,
+    survival: Survival,
+    random: Random,
+    real: bool,
+}
+
+/// A cut that has come.
+#[derive(Debug)]
+pub struct Taken {
+    /// What is on the disk.
+    pub image: Image,
+    /// How many sectors had been written and not flushed.
+    pub unflushed: usize,
 }
 
 /// What of the writes that were not flushed is on the disk after a cut.
@@ -75,6 +95,34 @@ impl PowerCut {
         let mut cache = lock(&self.cache);
         cache.gone = true;
         self.drain(&cache, survival, random)
+    }
+
+    /// Lets the cut come with a write to be: the number `writes` of those that come
+    /// now, 1 for the next. So it comes where there is something to lose. If it is
+    /// `real`, the disk does not answer from then on.
+    pub fn arm(&self, writes: u64, survival: Survival, random: &mut Random, real: bool) {
+        let random = Random::new(random.next_u64());
+        let mut cache = lock(&self.cache);
+        cache.taken = None;
+        cache.armed = Some(Armed { writes, survival, random, real });
+    }
+
+    /// The cut that [`PowerCut::arm`] has let come, once.
+    #[must_use]
+    pub fn taken(&self) -> Option<Taken> {
+        lock(&self.cache).taken.take()
+    }
+
+    fn count_down(&self, cache: &mut Cache) {
+        let Some(mut armed) = cache.armed.take() else { return };
+        armed.writes = armed.writes.saturating_sub(1);
+        if armed.writes > 0 {
+            cache.armed = Some(armed);
+            return;
+        }
+        cache.gone = armed.real;
+        let image = self.drain(cache, armed.survival, &mut armed.random);
+        cache.taken = Some(Taken { image, unflushed: cache.latest.len() });
     }
 
     /// What is on it after an end in peace.
@@ -143,7 +191,8 @@ impl Disk for PowerCut {
             cache.latest.insert(sector, index);
             cache.log.push((sector, *content));
         }
-        Ok(())
+        self.count_down(&mut cache);
+        if cache.gone { Err(Trouble::Gone) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<(), Trouble> {

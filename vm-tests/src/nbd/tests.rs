@@ -220,6 +220,25 @@ fn a_cut_takes_what_was_not_flushed() {
 }
 
 #[test]
+fn a_cut_comes_with_the_write_that_it_waits_for() {
+    let (_directory, image) = base();
+    let disk = Arc::new(PowerCut::new(image));
+    let server = Server::start(Arc::clone(&disk));
+    let mut client = Client::go(&server);
+    let mut random = Random::new(1);
+    disk.arm(2, Survival::Everything, &mut random, false);
+    assert_eq!(client.write(0, &[1; 512]), Some(0));
+    assert!(disk.taken().is_none());
+    assert_eq!(client.write(512, &[2; 1024]), Some(0));
+    assert_eq!(client.write(512, &[3; 512]), Some(0));
+    let taken = disk.taken().unwrap();
+    assert_eq!((taken.unflushed, taken.image.peek(511, 2)), (3, vec![1, 2]));
+    disk.arm(1, Survival::Nothing, &mut random, true);
+    assert_eq!(client.write(0, &[4; 512]), None);
+    assert_eq!(disk.taken().unwrap().image.peek(0, 512), [0; 512]);
+}
+
+#[test]
 fn a_disk_lies_when_it_is_told_to() {
     let (_directory, image) = base();
     let rules = [

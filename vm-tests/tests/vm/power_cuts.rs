@@ -1,7 +1,7 @@
 //! Power cuts under a writing guest, on volumes that Ravelin made.
 //!
 //! The disk has a volatile write cache in this process ([`PowerCut`]); at a random moment
-//! the test takes what a cut at that moment leaves: all that was flushed, and of the rest
+//! (with one of the next writes) the test takes what a cut there leaves: all that was flushed, and of the rest
 //! a random part, sector by sector. The guest goes on, so that one machine gives many
 //! cuts; the last one of each volume is real for the guest too. A second machine then
 //! opens them all: its kernel replays both journals, dm-integrity's and ext4's.
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use vm_tests::nbd::{Image, PowerCut, Server, Survival};
+use vm_tests::nbd::{Image, PowerCut, Server, Survival, Taken};
 use vm_tests::workload::{BLOCK, Lasting};
 use vm_tests::{Console, Outcome, Random, Running, WorkDir};
 
@@ -91,13 +91,18 @@ fn cut_while_writing(
         machine.wait_for(&format!("PROBE {name}.blocks="));
         let share = number.div_ceil(disks.len() as u64);
         for turn in 1..=share {
-            thread::sleep(Duration::from_millis(20 + random.below(400)));
+            // Somewhere else in what the guest does, each time.
+            thread::sleep(Duration::from_millis(random.below(200)));
             // Looked at before the cut: what is said by now has lasted.
             let lasting = lasting(&console_of(&mut machine), name);
-            let (survival, unflushed) = (Survival::random(random), disk.unflushed_sectors());
-            let image = match turn {
-                _ if turn == share => disk.cut(survival, random),
-                _ => disk.after_cut(survival, random),
+            let survival = Survival::random(random);
+            disk.arm(1 + random.below(40), survival, random, turn == share);
+            let Taken { image, unflushed } = loop {
+                if let Some(taken) = disk.taken() {
+                    break taken;
+                }
+                machine.check("a write for a power cut");
+                thread::sleep(Duration::from_millis(5));
             };
             let number = cuts.len() as u64;
             cuts.push(Cut { volume: index, number, survival, unflushed, lasting, image });
