@@ -9,8 +9,8 @@ use clap::{Args, ColorChoice as ClapColorChoice, CommandFactory, FromArgMatches,
 use clap::{Subcommand, ValueEnum};
 
 use crate::command::{
-    attest, certs, completions, explain, id_block, image, inspect, launch, man, measure, policy,
-    report, ssh, unlock,
+    attest, certs, completions, explain, id_block, image, inspect, kernel, launch, man, measure,
+    policy, report, ssh, unlock,
 };
 use crate::exit;
 use crate::failure::Result;
@@ -133,6 +133,8 @@ enum Command {
     Report(report::Report),
     #[command(subcommand)]
     Certs(certs::Certs),
+    #[command(subcommand)]
+    Kernel(kernel::Kernel),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -200,6 +202,7 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::Policy(policy) => policy::run(policy, terminal),
         Command::Report(report) => report::run(report, terminal),
         Command::Certs(certs) => certs::run(certs, terminal),
+        Command::Kernel(kernel) => kernel::run(kernel, terminal),
         Command::Completions(completions) => completions::run(&completions, terminal),
         Command::Man(man) => man::run(&man, terminal),
     }

@@ -6,6 +6,7 @@
 
 pub mod disk;
 pub mod initramfs;
+pub mod kernel;
 pub mod modules;
 pub mod output;
 pub mod progress;

@@ -10,6 +10,7 @@ pub(crate) mod id_block;
 pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod judge;
+pub(crate) mod kernel;
 pub(crate) mod launch;
 pub(crate) mod man;
 pub(crate) mod measure;
