@@ -1,24 +1,27 @@
 //! `ravelin unlock`: the order of events. Nothing is sent before the VM has been
 //! verified and recorded.
 
+mod outcome;
 mod print;
+mod ready;
 mod refusal;
 mod volumes;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use attestation::policy::Policy;
 use attestation::report::Report;
 use attestation::verify::{ReportData, Request, Verdict};
 use clap::Args;
-use protocol::release::{Evidence, Release, SignedRelease, Status, VolumeName};
+use protocol::release::{Evidence, SignedRelease, VolumeName};
 
+use self::outcome::{opened, raise_epochs};
 use self::print::Printed;
+use self::ready::{Ready, identity_failure};
 use self::volumes::{Planned, Volume, VolumeArguments};
 use super::attest::target::{table, vm_path};
 use super::guest::vm_file;
-use super::image::secret;
 use super::judge::{Accepted, PolicyArguments, TrustArguments};
 use super::launch::duration;
 use super::report::verify::say_warnings;
@@ -29,7 +32,6 @@ use crate::attest::patience::{Patience, patiently};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, causes};
-use crate::unlock::identity::{Identity, IdentityError, Places};
 use crate::unlock::record::{self, Record};
 use crate::unlock::session::Session;
 use crate::vm::VmFile;
@@ -210,65 +212,6 @@ pub(crate) fn run(arguments: &Unlock, terminal: &Terminal) -> Result {
     Ok(Exit::Success)
 }
 
-/// Everything secret.
-struct Ready {
-    release: Release,
-    identity: Identity,
-}
-
-impl Ready {
-    fn new(
-        arguments: &Unlock,
-        file: Option<&VmFile>,
-        volumes: &[Volume<'_>],
-        terminal: &Terminal,
-    ) -> Result<Self> {
-        let of_file = || Some(file?.resolve(file?.vm().unlock.identity.as_ref()?));
-        let path = arguments.release.identity.clone().or_else(of_file);
-        let identity = Identity::find(path.as_deref(), &Places::of_user(), |path| {
-            let question = format!("Passphrase of {}: ", path.display());
-            secret::prompt(&question).map_err(FindError::Prompt)
-        });
-        let identity = identity.map_err(|error| match error {
-            FindError::Identity(error) => identity_failure(error),
-            FindError::Prompt(failure) => failure,
-        })?;
-        let released = volumes.iter().map(|volume| volume.released(terminal));
-        let release = Release::new(released.collect::<Result<_>>()?)?;
-        Ok(Self { release, identity })
-    }
-}
-
-enum FindError {
-    Identity(IdentityError),
-    Prompt(Failure),
-}
-
-impl From<IdentityError> for FindError {
-    fn from(error: IdentityError) -> Self {
-        Self::Identity(error)
-    }
-}
-
-fn identity_failure(error: IdentityError) -> Failure {
-    let help = match &error {
-        IdentityError::Key { .. } => {
-            "an OpenSSH private key, or a public key in one line; `ssh-keygen -p -f FILE` converts \
-             an older form"
-        }
-        IdentityError::NeedsAgent { .. } | IdentityError::NotInAgent { .. } => {
-            "start ssh-agent and add the key: ssh-add FILE"
-        }
-        IdentityError::NoDefault { .. } => "name your key with --identity",
-        IdentityError::Kind(_) => "make one with: ssh-keygen -t ed25519",
-        IdentityError::Read { .. } | IdentityError::Passphrase { .. } => "try again",
-        IdentityError::Agent(_) | IdentityError::Signature { .. } => {
-            "look at the agent: `ssh-add -l` lists its keys"
-        }
-    };
-    Failure::from(error).help(help)
-}
-
 fn address(place: &Place, file: Option<&VmFile>) -> Address {
     let given = place.address.as_ref().or(place.vsock.as_ref()).cloned();
     given
@@ -381,57 +324,4 @@ fn check_instance(
         terminal.note(&format!("{path}: from now on this VM instead of {}", before.report_id));
     }
     Ok(recorded)
-}
-
-/// Follows the statuses until the volumes are open.
-fn opened(
-    session: &mut Session<'_>,
-    limit: Duration,
-    terminal: &Terminal,
-) -> Result<Vec<(VolumeName, u64)>> {
-    let start = Instant::now();
-    let mut told = None;
-    loop {
-        // Never zero, which would be no limit.
-        let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-        match session.status(left).map_err(refusal::silent)? {
-            Status::Accepted { have, need } => {
-                if told.replace((have, need)) != Some((have, need)) {
-                    terminal.note(&format!("accepted: {have} of {need} owners"));
-                }
-            }
-            Status::Opened { epochs } => return Ok(epochs),
-            Status::Refused { why, text } => return Err(refusal::refused(why, &text)),
-        }
-    }
-}
-
-/// Writes the epochs that the VM reports into the sidecars.
-fn raise_epochs(volumes: &[Volume<'_>], epochs: &[(VolumeName, u64)]) -> Result<()> {
-    let names = volumes.iter().map(|volume| &volume.planned.name);
-    if !names.eq(epochs.iter().map(|(name, _)| name)) {
-        return Err(Failure::no_answer("the VM reports the epochs of other volumes")
-            .help("another release of PID 1 runs in it; the sidecars were not changed"));
-    }
-    for (volume, (name, epoch)) in volumes.iter().zip(epochs) {
-        let (Some(sidecar), Some(path)) = (&volume.sidecar, volume.planned.sidecar()) else {
-            continue;
-        };
-        if *epoch < sidecar.epoch.0 {
-            return Err(Failure::refused(format!(
-                "the VM reports epoch {epoch} of the volume {name}, lower than the sidecar's {}",
-                sidecar.epoch.0
-            ))
-            .help("the VM must not have opened it; its sidecar was not changed"));
-        }
-        if *epoch > sidecar.epoch.0 {
-            let mut raised = sidecar.clone();
-            raised.epoch = luks::Epoch(*epoch);
-            raised.save(path).remedy(format!(
-                "the VM is open; set epoch = {epoch} in {} yourself",
-                path.display()
-            ))?;
-        }
-    }
-    Ok(())
 }

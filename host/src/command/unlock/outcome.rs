@@ -1,0 +1,64 @@
+//! What became of a release: the VM's statuses, and the sidecars afterwards.
+
+use std::time::{Duration, Instant};
+
+use protocol::release::{Status, VolumeName};
+
+use super::refusal;
+use super::volumes::Volume;
+use crate::failure::{Failure, Remedy, Result};
+use crate::terminal::Terminal;
+use crate::unlock::session::Session;
+
+/// Follows the statuses until the volumes are open.
+pub(super) fn opened(
+    session: &mut Session<'_>,
+    limit: Duration,
+    terminal: &Terminal,
+) -> Result<Vec<(VolumeName, u64)>> {
+    let start = Instant::now();
+    let mut told = None;
+    loop {
+        // Never zero, which would be no limit.
+        let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+        match session.status(left).map_err(refusal::silent)? {
+            Status::Accepted { have, need } => {
+                if told.replace((have, need)) != Some((have, need)) {
+                    terminal.note(&format!("accepted: {have} of {need} owners"));
+                }
+            }
+            Status::Opened { epochs } => return Ok(epochs),
+            Status::Refused { why, text } => return Err(refusal::refused(why, &text)),
+        }
+    }
+}
+
+/// Writes the epochs that the VM reports into the sidecars.
+pub(super) fn raise_epochs(volumes: &[Volume<'_>], epochs: &[(VolumeName, u64)]) -> Result<()> {
+    let names = volumes.iter().map(|volume| &volume.planned.name);
+    if !names.eq(epochs.iter().map(|(name, _)| name)) {
+        return Err(Failure::no_answer("the VM reports the epochs of other volumes")
+            .help("another release of PID 1 runs in it; the sidecars were not changed"));
+    }
+    for (volume, (name, epoch)) in volumes.iter().zip(epochs) {
+        let (Some(sidecar), Some(path)) = (&volume.sidecar, volume.planned.sidecar()) else {
+            continue;
+        };
+        if *epoch < sidecar.epoch.0 {
+            return Err(Failure::refused(format!(
+                "the VM reports epoch {epoch} of the volume {name}, lower than the sidecar's {}",
+                sidecar.epoch.0
+            ))
+            .help("the VM must not have opened it; its sidecar was not changed"));
+        }
+        if *epoch > sidecar.epoch.0 {
+            let mut raised = sidecar.clone();
+            raised.epoch = luks::Epoch(*epoch);
+            raised.save(path).remedy(format!(
+                "the VM is open; set epoch = {epoch} in {} yourself",
+                path.display()
+            ))?;
+        }
+    }
+    Ok(())
+}
