@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod fuzz;
 mod layers;
 mod project;
 mod purity;
@@ -36,6 +37,8 @@ enum Chore {
     Demo,
     /// Format, lints, layers, then every test, virtual machines included
     Test(test::Arguments),
+    /// Run the fuzz targets with libFuzzer
+    Fuzz(fuzz::Arguments),
     /// Measure Ravelin against its goals and other tools, in one table of ratios
     Bench(bench::Arguments),
     /// Check that the crates depend on each other as DESIGN.md allows
@@ -60,6 +63,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Build => build::run(&project),
         Chore::Demo => demo::run(&project),
         Chore::Test(arguments) => test::run(&project, &arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&project, &arguments),
         Chore::Bench(arguments) => bench::run(&project, &arguments),
         Chore::Layers => layers::run(&project),
     }

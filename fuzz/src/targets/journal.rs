@@ -16,6 +16,7 @@ use crate::Numbers;
 
 const SECTIONS: u8 = 3;
 const ENTRY: usize = 11;
+const SECTOR_BYTES: usize = 512;
 /// The first byte of the journal: the superblock is before it.
 const JOURNAL: usize = 4096;
 /// With this cipher and sectors of 512 bytes: sectors, entries and the size of an entry.
@@ -67,7 +68,7 @@ pub(super) fn run(data: &[u8]) {
     let Ok(volume) = Volume::open(layout, &world.key, &disk) else { return };
     let [old, new] = &world.contents;
     for sector in 0..world.spec.file_system_sectors() {
-        let mut buffer = [0; SECTOR as usize];
+        let mut buffer = [0; SECTOR_BYTES];
         let at = usize::try_from(sector * SECTOR).unwrap_or(0);
         match volume.read(&mut buffer, sector) {
             Ok(()) => {
