@@ -294,7 +294,8 @@ fn a_server_that_only_floods_does_not_hold_up_the_deadline() {
             serve(|question, _| {
                 let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
                 socket.set_broadcast(true).unwrap();
-                let broken = Answer::new(question, OFFER, Ipv4Addr::LOCALHOST).encode();
+                let broken = Answer::new(question, OFFER, Ipv4Addr::LOCALHOST);
+                let broken = broken.with(54, &[192, 0, 2, 1]).encode();
                 // Until the client's process ends.
                 loop {
                     let _full = socket.send_to(&broken, "255.255.255.255:68");
@@ -352,7 +353,10 @@ fn a_link_that_is_not_there_or_not_alone_is_named() {
 
         let driver = Network { link: LinkSelector::Driver("virtio_net".to_owned()), ..dhcp };
         let missing = refused(&driver);
-        assert!(missing.contains("\"driver:virtio_net\" within 100ms; there: client"), "{missing}");
+        assert!(
+            missing.contains("\"driver:virtio_net\"` within 100ms; there: client"),
+            "{missing}"
+        );
     });
 }
 
