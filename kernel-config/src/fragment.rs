@@ -36,9 +36,11 @@ fn assignment(option: &KernelOption) -> String {
     let symbol = option.symbol;
     match (option.need, option.module) {
         (Need::Never, _) => format!("# CONFIG_{symbol} is not set"),
-        (Need::FileSystem | Need::Device | Need::Speed, Some(_)) => format!("CONFIG_{symbol}=m"),
-        (Need::FileSystem | Need::Device | Need::Speed, None)
-        | (Need::Base | Need::Verity | Need::Evidence, _) => {
+        (
+            Need::Encrypted | Need::Network | Need::FileSystem | Need::Device | Need::Speed,
+            Some(_),
+        ) => format!("CONFIG_{symbol}=m"),
+        (_, None) | (Need::Base | Need::Verity | Need::Evidence, Some(_)) => {
             format!("CONFIG_{symbol}=y")
         }
     }

@@ -14,6 +14,10 @@ pub enum Need {
     Verity,
     /// By attestation: the secure processor's reports, and the responder.
     Evidence,
+    /// By an encrypted root and by volumes.
+    Encrypted,
+    /// By the network on which owners release keys.
+    Network,
     /// By a root of one file system: that of the image is needed, the others
     /// are not.
     FileSystem,
@@ -36,6 +40,8 @@ impl Need {
             Self::Base => "Needed by every image",
             Self::Verity => "Needed by a root on dm-verity and its writable layer",
             Self::Evidence => "Needed by attestation, unless `attest.mode` is `none`",
+            Self::Encrypted => "Needed by an encrypted root and by volumes",
+            Self::Network => "Needed where a key comes from an owner",
             Self::FileSystem => "File systems of the root: the one that the image uses is needed",
             Self::Device => "Needed when the disk, or the owner, is connected in this way",
             Self::Speed => "Not needed; faster where the CPU has the instructions",
@@ -138,6 +144,70 @@ pub const OPTIONS: &[KernelOption] = &[
     built_in("INET", Need::Evidence, "the responder listens on TCP"),
     built_in("MEMFD_CREATE", Need::Evidence, "the responder's program is not a file"),
     built_in("SECCOMP_FILTER", Need::Evidence, "the responder gives up all system calls but a few"),
+    // Encrypted.
+    built_in("KEYS", Need::Encrypted, "volume keys are given to dm-crypt in a keyring"),
+    module("DM_CRYPT", "dm_crypt", Need::Encrypted, "it encrypts and authenticates each sector"),
+    module(
+        "DM_INTEGRITY",
+        "dm_integrity",
+        Need::Encrypted,
+        "it keeps the authentication tags and the journal of the disk",
+    ),
+    module("ASYNC_CORE", "async_tx", Need::Encrypted, "ASYNC_XOR is built on it (selected by it)"),
+    module(
+        "ASYNC_XOR",
+        "async_xor",
+        Need::Encrypted,
+        "dm-integrity links to it (selected by DM_INTEGRITY)",
+    ),
+    module(
+        "CRYPTO_AUTHENC",
+        "authenc",
+        Need::Encrypted,
+        "the default cipher is authenc(hmac(sha256),xts(aes))",
+    ),
+    module("CRYPTO_HMAC", "hmac", Need::Encrypted, "it is part of the default cipher"),
+    module("CRYPTO_XTS", "xts", Need::Encrypted, "it is part of the default cipher"),
+    module("CRYPTO_ECB", "ecb", Need::Encrypted, "xts is built on it"),
+    module("CRYPTO_AES", "aes_generic", Need::Encrypted, "it is part of the default cipher"),
+    module(
+        "CRYPTO_GCM",
+        "gcm",
+        Need::Encrypted,
+        "it is the cipher of disks made with --cipher aes-gcm-random",
+    ),
+    module("CRYPTO_CTR", "ctr", Need::Encrypted, "gcm is built on it (selected by CRYPTO_GCM)"),
+    module(
+        "CRYPTO_GHASH",
+        "ghash_generic",
+        Need::Encrypted,
+        "gcm is built on it (selected by CRYPTO_GCM)",
+    ),
+    module(
+        "CRYPTO_LIB_GF128MUL",
+        "gf128mul",
+        Need::Encrypted,
+        "ghash is built on it (selected by CRYPTO_GHASH)",
+    ),
+    module(
+        "CRYPTO_NULL",
+        "crypto_null",
+        Need::Encrypted,
+        "gcm links to it (selected by CRYPTO_GCM; not in later kernels)",
+    ),
+    module(
+        "CRYPTO_AEGIS128",
+        "aegis128",
+        Need::Encrypted,
+        "it is the cipher of disks made with --cipher aegis128-random",
+    ),
+    // Network.
+    built_in("NETDEVICES", Need::Network, "network devices have drivers"),
+    module("VIRTIO_NET", "virtio_net", Need::Network, "the owner comes over a virtio device"),
+    module("NET_FAILOVER", "net_failover", Need::Network, "virtio_net links to it"),
+    module("FAILOVER", "failover", Need::Network, "net_failover is built on it"),
+    module("PACKET", "af_packet", Need::Network, "DHCP is spoken before the link has an address"),
+    module("IPV6", "ipv6", Need::Network, "the owner may come over IPv6"),
     // File systems of the root.
     module("EROFS_FS", "erofs", Need::FileSystem, "the root is erofs, the default"),
     built_in(
@@ -205,6 +275,36 @@ pub const OPTIONS: &[KernelOption] = &[
         "sha256_ssse3",
         Need::Speed,
         "dm-verity hashes several times faster (later kernels: part of CRYPTO_LIB_SHA256)",
+    ),
+    module(
+        "CRYPTO_AES_NI_INTEL",
+        "aesni_intel",
+        Need::Speed,
+        "encrypted disks are several times faster",
+    ),
+    module(
+        "CRYPTO_AEGIS128_AESNI_SSE2",
+        "aegis128_aesni",
+        Need::Speed,
+        "disks with aegis128-random are several times faster",
+    ),
+    module(
+        "CRYPTO_GHASH_CLMUL_NI_INTEL",
+        "ghash_clmulni_intel",
+        Need::Speed,
+        "disks with aes-gcm-random are faster",
+    ),
+    module(
+        "CRYPTO_SIMD",
+        "crypto_simd",
+        Need::Speed,
+        "CRYPTO_AES_NI_INTEL links to it (selected by it; not in later kernels)",
+    ),
+    module(
+        "CRYPTO_CRYPTD",
+        "cryptd",
+        Need::Speed,
+        "CRYPTO_SIMD links to it (selected by it; not in later kernels)",
     ),
     module(
         "CRYPTO_SHA512_SSSE3",

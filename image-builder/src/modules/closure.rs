@@ -150,7 +150,7 @@ impl<'a> Search<'a> {
                 }
                 self.soft(name, wanted_by)?;
             }
-            What::Algorithm(name) => self.algorithm(name, wanted_by)?,
+            What::Algorithm(name) => self.algorithm(name, *required, wanted_by)?,
         }
         Ok(())
     }
@@ -211,7 +211,12 @@ impl<'a> Search<'a> {
 
     /// An algorithm: built in, or the module of its portable implementation, and
     /// all others as optional ones.
-    fn algorithm(&mut self, name: &str, wanted_by: &str) -> Result<(), ModuleError> {
+    fn algorithm(
+        &mut self,
+        name: &str,
+        required: bool,
+        wanted_by: &str,
+    ) -> Result<(), ModuleError> {
         let alias = format!("crypto-{name}");
         let modules = self.tree.modules_of_alias(&alias)?;
         for module in &modules {
@@ -219,6 +224,12 @@ impl<'a> Search<'a> {
         }
         if self.tree.is_built_in_alias(&alias) {
             self.built_in.insert(name.to_owned());
+            return Ok(());
+        }
+        if !required {
+            if modules.is_empty() {
+                self.skipped.entry(alias).or_insert_with(|| wanted_by.to_owned());
+            }
             return Ok(());
         }
         let portable = [format!("{}_generic", canonical(name)), canonical(name)];

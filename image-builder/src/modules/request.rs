@@ -50,6 +50,11 @@ impl Request {
         Self::new(What::Algorithm(name.into()), true)
     }
 
+    /// An algorithm that is taken along if the kernel has it.
+    pub fn optional_algorithm(name: impl Into<String>) -> Self {
+        Self::new(What::Algorithm(name.into()), false)
+    }
+
     /// Names who asks, for errors.
     #[must_use]
     pub fn wanted_by(mut self, who: impl Into<String>) -> Self {
@@ -84,7 +89,12 @@ pub enum Set {
     Overlay,
     /// Attestation reports, and the responder's vsock.
     Evidence,
-    /// A root file system.
+    /// dm-crypt over dm-integrity, with all ciphers of volumes: which one a disk has
+    /// is only in the owner's release.
+    Encrypted,
+    /// The network before the hand-over, over a virtio network device.
+    Network,
+    /// The file system of a root or volume.
     Root(FsType),
 }
 
@@ -97,7 +107,7 @@ pub struct SetError {
 
 impl Set {
     /// All sets.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::VirtioBlk,
         Self::VirtioMmio,
         Self::VirtioScsi,
@@ -107,6 +117,8 @@ impl Set {
         Self::Sha512,
         Self::Overlay,
         Self::Evidence,
+        Self::Encrypted,
+        Self::Network,
         Self::Root(FsType::Erofs),
         Self::Root(FsType::Squashfs),
         Self::Root(FsType::Ext4),
@@ -144,6 +156,19 @@ impl Set {
         if configuration.attest.is_some() {
             sets.push(Self::Evidence);
         }
+        let root_is_encrypted = matches!(configuration.root.protection, Protection::Encrypted(_));
+        if root_is_encrypted || !configuration.volumes.is_empty() {
+            sets.push(Self::Encrypted);
+        }
+        if configuration.network.is_some() {
+            sets.push(Self::Network);
+        }
+        for volume in &configuration.volumes {
+            let filesystem = Self::Root(volume.fstype);
+            if !sets.contains(&filesystem) {
+                sets.push(filesystem);
+            }
+        }
         sets
     }
 
@@ -160,6 +185,8 @@ impl Set {
             Self::Sha512 => "sha512",
             Self::Overlay => "overlay",
             Self::Evidence => "evidence",
+            Self::Encrypted => "encrypted",
+            Self::Network => "network",
             Self::Root(fstype) => fstype.as_str(),
         }
     }
@@ -179,6 +206,13 @@ impl Set {
             // configfs-tsm comes with the driver, which depends on it.
             Self::Evidence => {
                 vec![Request::driver("sev_guest"), Request::optional("vmw_vsock_virtio_transport")]
+            }
+            Self::Encrypted => encrypted(),
+            // Raw sockets are for DHCP: a link without an address has no others.
+            Self::Network => {
+                let mut requests = modules(&["virtio_net", "af_packet"]);
+                requests.push(Request::optional("ipv6"));
+                requests
             }
             Self::Root(fstype) => modules(&[fstype.as_str()]),
         };
@@ -201,6 +235,15 @@ impl FromStr for Set {
             .find(|set| set.name() == name)
             .ok_or_else(|| SetError { name: name.to_owned() })
     }
+}
+
+/// The default cipher is needed; a kernel without the others opens no disk that has
+/// them. All parts are named: PID 1 runs no modprobe that the kernel could ask.
+fn encrypted() -> Vec<Request> {
+    let mut requests = modules(&["dm_crypt", "dm_integrity"]);
+    requests.extend(["authenc", "hmac", "sha256", "xts", "ecb", "aes"].map(Request::algorithm));
+    requests.extend(["gcm", "ctr", "ghash", "aegis128"].map(Request::optional_algorithm));
+    requests
 }
 
 fn modules(names: &[&str]) -> Vec<Request> {
@@ -229,11 +272,12 @@ mod tests {
     fn every_module_of_a_set_has_a_row_in_the_table_of_options() {
         for set in Set::ALL {
             for request in set.requests() {
-                let module = match request.what {
-                    What::Module(module) | What::Driver(module) => module,
-                    What::Algorithm(name) => format!("{name}_generic"),
+                let has_row = |module: &str| kernel_config::option_for_module(module).is_some();
+                let found = match &request.what {
+                    What::Module(module) | What::Driver(module) => has_row(module),
+                    What::Algorithm(name) => has_row(name) || has_row(&format!("{name}_generic")),
                 };
-                assert!(kernel_config::option_for_module(&module).is_some(), "{module}");
+                assert!(found, "{request:?}");
             }
         }
     }
@@ -248,5 +292,31 @@ mod tests {
             Set::for_root(FsType::Xfs, None, false),
             [Set::VirtioBlk, Set::Root(FsType::Xfs)]
         );
+    }
+
+    fn of(file: &str) -> Vec<Set> {
+        let none = protocol::cmdline::CommandLine::default();
+        Set::for_configuration(&protocol::config::parse(Some(file.as_bytes()), &none).unwrap())
+    }
+
+    #[test]
+    fn keys_from_owners_need_a_network_and_others_do_not() {
+        let root = "root = { mode = 'encrypted', device = 'serial:x', fstype = 'ext4' }\n\
+                    unlock.owners = ['ssh-ed25519 \
+                    AAAAC3NzaC1lZDI1NTE5AAAAIDyzIszNuLpS7DNw+8O7crE2JLaNeUInekURRDtQLyCI']\n";
+        let ext4 = [Set::VirtioBlk, Set::Root(FsType::Ext4)];
+        let encrypted = [&ext4[..], &[Set::Evidence, Set::Encrypted, Set::Network]].concat();
+        assert_eq!(of(root), encrypted);
+        let volumes = "[[volume]]\nname = 'a'\ndevice = 'serial:a'\nmount = '/a'\nkey = 'sealed'\n\
+                       fstype = 'ext4'\n\
+                       [[volume]]\nname = 'b'\ndevice = 'serial:b'\nmount = '/b'\nkey = 'ephemeral'\n\
+                       fstype = 'xfs'\n";
+        let xfs = [Set::Root(FsType::Xfs)];
+        assert_eq!(of(&format!("{root}{volumes}")), [&encrypted[..], &xfs].concat());
+        let plain = "insecure = true\n\
+                     root = { mode = 'plain', device = 'serial:x', fstype = 'ext4' }\n";
+        let sealed = [&ext4[..], &[Set::Overlay, Set::Evidence, Set::Encrypted], &xfs].concat();
+        assert_eq!(of(&format!("{plain}{volumes}")), sealed);
+        assert_eq!(of(plain), sealed[..4]);
     }
 }
