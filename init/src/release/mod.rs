@@ -134,7 +134,11 @@ impl Server {
         let quorum = Quorum::new(threshold, limits.quorum, limits.retry, limits.retry_at_most);
         let shared = Arc::new(Shared {
             identity: tls::Identity::new()?,
-            owners: owners.into_iter().map(Owner::new).collect(),
+            owners: owners
+                .into_iter()
+                .map(Owner::new)
+                .collect::<Result<_, _>>()
+                .map_err(io::Error::other)?,
             need: threshold,
             wanted,
             reports: reporter::start(reports, limits.sessions)?,

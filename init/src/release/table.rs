@@ -109,3 +109,67 @@ impl Table {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(table: &Table, source: Source, stage: Stage) -> Arc<Control> {
+        let control = Arc::new(Control::new().unwrap());
+        assert!(table.enter(&control, source));
+        control.reach(stage);
+        control
+    }
+
+    const A: Source = Source::V4([192, 0, 2, 1]);
+    const B: Source = Source::V6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0]);
+
+    #[test]
+    fn who_has_come_less_far_goes_first_then_who_has_most_then_the_oldest() {
+        let table = Table::new(4);
+        let signed = enter(&table, A, Stage::Signed);
+        let attested = enter(&table, A, Stage::Attested);
+        let alone = enter(&table, B, Stage::New);
+        let old = enter(&table, A, Stage::New);
+        let young = enter(&table, A, Stage::New);
+        let stopped = || [&signed, &attested, &alone, &old, &young].map(|c| c.is_stopped());
+        assert_eq!(stopped(), [false; 5]);
+        // Of A there are more than of B.
+        enter(&table, B, Stage::Signed);
+        assert_eq!(stopped(), [false, false, false, true, false]);
+        enter(&table, B, Stage::Signed);
+        enter(&table, B, Stage::Signed);
+        assert_eq!(stopped(), [false, false, false, true, false], "there is room again");
+        let next = enter(&table, A, Stage::Attested);
+        assert_eq!(stopped(), [false, false, false, true, false]);
+        let last = enter(&table, B, Stage::Attested);
+        assert_eq!(stopped(), [false, false, false, true, true]);
+        enter(&table, B, Stage::Attested);
+        assert_eq!(stopped(), [false, false, true, true, true]);
+        // All have come as far: the oldest of A, which has as many as B.
+        enter(&table, B, Stage::Attested);
+        assert_eq!(stopped(), [false, true, true, true, true]);
+        assert!(!next.is_stopped() && !last.is_stopped());
+    }
+
+    #[test]
+    fn who_does_not_leave_gets_no_successor_for_ever() {
+        let table = Table::new(2);
+        let sessions: Vec<_> = (0..4).map(|_| enter(&table, A, Stage::New)).collect();
+        let another = Arc::new(Control::new().unwrap());
+        assert!(!table.enter(&another, A), "two of four were given up and have not ended");
+        table.leave(&sessions[0]);
+        assert!(table.enter(&another, A));
+    }
+
+    #[test]
+    fn one_party_is_one_source() {
+        let of = |text: &str| Source::of(Some(text.parse().unwrap()));
+        assert_eq!(of("192.0.2.1:1"), A);
+        assert_eq!(of("[::ffff:192.0.2.1]:2"), A);
+        assert_eq!(of("[2001:db8::1]:3"), B);
+        assert_eq!(of("[2001:db8::ffff:1]:3"), B);
+        assert_ne!(of("[2001:db8:0:1::1]:3"), B);
+        assert_eq!(Source::of(None), Source::Vsock);
+    }
+}

@@ -37,7 +37,7 @@ impl Identity {
     /// No randomness; also if `rustls` or `ring` refuse what is written here.
     pub(super) fn new() -> io::Result<Self> {
         let mut seed = Zeroizing::new([0; 32]);
-        fill(seed.as_mut_slice()).map_err(|_| io::Error::other("no random bytes"))?;
+        fill(seed.as_mut_slice()).map_err(|_none| io::Error::other("no random bytes"))?;
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice())
             .map_err(|rejected| io::Error::other(rejected.to_string()))?;
         let public_key_info = certificate::public_key_info(pair.public_key().as_ref());
