@@ -60,7 +60,7 @@ pub enum NetworkError {
     #[error("listing the network links by rtnetlink")]
     List(#[source] io::Error),
     /// The kernel refused a setting.
-    #[error("{action} of {link}: the kernel or its driver refuses it")]
+    #[error("{action} on {link} is refused: look at the settings of `network`")]
     Refused {
         /// What was tried.
         action: String,

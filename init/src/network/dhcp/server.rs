@@ -12,16 +12,8 @@ impl Question {
         self.option(53).expect("a message type")[0]
     }
 
-    pub(crate) fn mac(&self) -> [u8; 6] {
-        self.0[28..34].try_into().unwrap()
-    }
-
     pub(crate) fn wants_broadcast(&self) -> bool {
         self.0[10] & 0x80 != 0
-    }
-
-    pub(crate) fn client_address(&self) -> Ipv4Addr {
-        <[u8; 4]>::try_from(&self.0[12..16]).unwrap().into()
     }
 
     pub(crate) fn option(&self, wanted: u8) -> Option<Vec<u8>> {
