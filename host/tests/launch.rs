@@ -230,7 +230,7 @@ fn the_responder_is_forwarded_to() {
     let forwarded = |mode: &str| {
         let settings = "ravelin.root.mode=plain ravelin.insecure=true ravelin.root.device=serial:ravelin-root \
                         ravelin.root.fstype=ext4";
-        let text = format!("{VM}[network]\nattest_port = 4700\n");
+        let text = format!("{VM}[network]\nattest_port = 4700\nunlock_port = 4701\n");
         let line = text.lines().find(|line| line.starts_with("cmdline")).unwrap();
         let settings = format!("{settings} {mode}");
         let directory = vm(&text.replace(line, &format!("cmdline = \"{settings}\"")));
@@ -246,6 +246,8 @@ fn the_responder_is_forwarded_to() {
     assert!(ran.stdout.contains("hostfwd=tcp:127.0.0.1:4700-:4777"), "{ran:#?}");
     let ran = forwarded("ravelin.attest.mode=none");
     assert!(ran.stderr.contains("`attest_port` leads nowhere"), "{ran:#?}");
+    assert!(ran.stderr.contains("`unlock_port` leads nowhere"), "{ran:#?}");
+    assert!(ran.stdout.contains("hostfwd=tcp:127.0.0.1:4701-:4778"), "{ran:#?}");
 }
 
 /// What PID 1 would say in the VM is said before it starts, as a warning.

@@ -64,7 +64,7 @@ const DEVICES: [&str; 22] = [
     "virtio-blk-pci,drive=disk1,serial=data,disable-legacy=on,iommu_platform=true",
     "-netdev",
     "user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:4700-:4777,\
-     hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53",
+     hostfwd=tcp:127.0.0.1:4701-:4778,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53",
     "-device",
     "virtio-net-pci,netdev=net0,disable-legacy=on,iommu_platform=true,romfile=",
     "-chardev",

@@ -171,10 +171,13 @@ impl EncryptedSidecar {
 
     /// The same before its last step.
     pub(super) fn unsaved(&self, path: &Path) -> Result<Output, Error> {
+        let text = self.to_toml()?;
+        // What could not be loaded again must not take the place of what can.
+        Self::parse(&text)?;
         let output = Output::create(path)?;
         output
             .file()
-            .write_all_at(self.to_toml()?.as_bytes(), 0)
+            .write_all_at(text.as_bytes(), 0)
             .map_err(|source| Error::Write { path: path.to_owned(), source })?;
         Ok(output)
     }
