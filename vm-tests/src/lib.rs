@@ -10,6 +10,8 @@
 //! - [`Running`] watches it, over QMP and the serial console, and ends it;
 //! - [`Outcome`] says how it stopped (power-off, reset, time limit: QEMU's own
 //!   word for it) and has the assertions;
+//! - [`nbd`] serves disks that the test has under its control: faults, content that
+//!   changes, power cuts;
 //! - `src/bin/guest-probe` is the init of small test roots: it prints what it
 //!   sees from the inside.
 //!
@@ -25,19 +27,23 @@ mod console;
 mod digest;
 mod environment;
 mod launch;
+pub mod nbd;
 mod outcome;
 mod qmp;
+mod random;
 mod running;
 mod slot;
 mod ssh;
 mod vm;
 mod work_dir;
+pub mod workload;
 
 pub use console::Console;
 pub use digest::{sha256, sha256_of_file};
 pub use environment::{Environment, Tool};
 pub use launch::Launch;
 pub use outcome::{Outcome, Stop};
+pub use random::Random;
 pub use running::Running;
 pub use ssh::{Ssh, free_port};
 pub use vm::Vm;

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::nbd::Server;
 use crate::qmp::Listener;
 use crate::slot::Slot;
 use crate::{Environment, OrFail, Outcome, Running, WorkDir};
@@ -32,9 +35,9 @@ pub struct Vm {
 
 #[derive(Debug, Clone)]
 struct Disk {
-    path: PathBuf,
+    /// As QEMU's `-blockdev` has it.
+    driver: serde_json::Value,
     serial: String,
-    read_only: bool,
 }
 
 impl Vm {
@@ -83,14 +86,34 @@ impl Vm {
     }
 
     /// A virtio disk that QEMU itself refuses to write to.
-    pub fn disk(mut self, path: impl Into<PathBuf>, serial: &str) -> Self {
-        self.disks.push(Disk { path: path.into(), serial: serial.to_owned(), read_only: true });
-        self
+    pub fn disk(self, path: impl Into<PathBuf>, serial: &str) -> Self {
+        self.file(&path.into(), serial, true)
     }
 
     /// A virtio disk that the guest could write to.
-    pub fn writable_disk(mut self, path: impl Into<PathBuf>, serial: &str) -> Self {
-        self.disks.push(Disk { path: path.into(), serial: serial.to_owned(), read_only: false });
+    pub fn writable_disk(self, path: impl Into<PathBuf>, serial: &str) -> Self {
+        self.file(&path.into(), serial, false)
+    }
+
+    /// A virtio disk that the test itself serves.
+    pub fn served_disk(self, server: &Server, serial: &str) -> Self {
+        let socket = server.socket();
+        let server = json!({ "type": "unix", "path": utf8(&socket) });
+        self.any_disk(json!({ "driver": "nbd", "server": server }), serial, false)
+    }
+
+    fn file(self, path: &Path, serial: &str, read_only: bool) -> Self {
+        let file = json!({ "driver": "file", "filename": utf8(path) });
+        self.any_disk(json!({ "driver": "raw", "file": file }), serial, read_only)
+    }
+
+    fn any_disk(mut self, mut driver: serde_json::Value, serial: &str, read_only: bool) -> Self {
+        let node = format!("disk{}", self.disks.len());
+        if let Some(driver) = driver.as_object_mut() {
+            driver.insert("node-name".to_owned(), json!(node));
+            driver.insert("read-only".to_owned(), json!(read_only));
+        }
+        self.disks.push(Disk { driver, serial: serial.to_owned() });
         self
     }
 
@@ -169,15 +192,7 @@ impl Vm {
         }
         arguments.option("-append", &self.cmdline);
         for (index, disk) in self.disks.iter().enumerate() {
-            let read_only = if disk.read_only { "on" } else { "off" };
-            let file = json_string(&disk.path);
-            arguments.option(
-                "-blockdev",
-                format!(
-                    r#"{{"driver":"raw","node-name":"disk{index}","read-only":{},"file":{{"driver":"file","filename":{file}}}}}"#,
-                    read_only == "on"
-                ),
-            );
+            arguments.option("-blockdev", disk.driver.to_string());
             arguments.option(
                 "-device",
                 format!(
@@ -221,10 +236,6 @@ impl Arguments {
 /// QEMU doubles commas in option values.
 fn with_path(prefix: &str, path: &Path) -> String {
     format!("{prefix}{}", utf8(path).replace(',', ",,"))
-}
-
-fn json_string(path: &Path) -> String {
-    serde_json::Value::from(utf8(path)).to_string()
 }
 
 fn utf8(path: &Path) -> &str {

@@ -23,9 +23,10 @@ const LIMIT: Duration = Duration::from_secs(900);
 const ROOM: u64 = 24 << 20;
 
 /// What dm-crypt and dm-integrity need; names that are built in are passed over.
-const MODULES: &[&str] = &["dm_integrity", "dm_crypt", "authenc", "xts", "gcm", "aegis128"];
+pub(crate) const MODULES: &[&str] =
+    &["dm_integrity", "dm_crypt", "authenc", "xts", "gcm", "aegis128"];
 /// What cryptsetup needs beside them, and the file system.
-const OPTIONAL: &[&str] = &[
+pub(crate) const OPTIONAL: &[&str] = &[
     "algif_skcipher",
     "algif_aead",
     "ghash_generic",
@@ -36,13 +37,14 @@ const OPTIONAL: &[&str] = &[
 ];
 
 /// One disk that Ravelin made.
-struct Disk {
-    name: &'static str,
+#[derive(Clone, Copy)]
+pub(crate) struct Disk {
+    pub(crate) name: &'static str,
     cipher: &'static str,
     sector_size: &'static str,
 }
 
-const DISKS: &[Disk] = &[
+pub(crate) const DISKS: &[Disk] = &[
     Disk { name: "hmac4k", cipher: "aes-xts-hmac-sha256", sector_size: "4096" },
     Disk { name: "hmac512", cipher: "aes-xts-hmac-sha256", sector_size: "512" },
     Disk { name: "gcm4k", cipher: "aes-gcm-random", sector_size: "4096" },
@@ -62,7 +64,7 @@ fn cryptsetup_opens_what_ravelin_encrypts() {
     let port = free_port();
     let mut vm = vm(&work, port);
     for disk in DISKS {
-        disk.encrypt(&work, &source);
+        disk.encrypt(&work, &source, ROOM);
         vm = vm.writable_disk(work.join(disk.name), disk.name);
     }
     let mut machine = vm.start();
@@ -123,7 +125,7 @@ fn the_tables_of_a_specification_open_its_volume() {
     let work = WorkDir::new();
     let source = file_system(&work);
     let disk = &DISKS[0];
-    disk.encrypt(&work, &source);
+    disk.encrypt(&work, &source, ROOM);
     let spec = disk.spec(&work);
     // The host may do to the header what it likes.
     let image = File::options().write(true).open(work.join(disk.name)).unwrap();
@@ -232,16 +234,17 @@ fn luks_opens_what_cryptsetup_formats() {
 }
 
 impl Disk {
-    fn encrypt(&self, work: &WorkDir, source: &Path) {
+    /// With this file system, and room for so many bytes.
+    pub(crate) fn encrypt(&self, work: &WorkDir, source: &Path, room: u64) {
         let mut encrypt = Tool::Ravelin.command();
         encrypt.args(["--quiet", "image", "encrypt", "--layout", "bare", "--from"]).arg(source);
         encrypt.args(["--cipher", self.cipher, "--sector-size", self.sector_size]);
-        encrypt.args(["--size", "24M", "--output"]).arg(work.join(self.name));
+        encrypt.args(["--size", &room.to_string(), "--output"]).arg(work.join(self.name));
         check(&mut encrypt);
     }
 
     /// From the sidecar.
-    fn spec(&self, work: &WorkDir) -> VolumeSpec {
+    pub(crate) fn spec(&self, work: &WorkDir) -> VolumeSpec {
         let text = fs::read_to_string(work.join(format!("{}.toml", self.name))).unwrap();
         let sidecar: toml::Table = text.parse().unwrap();
         let spec = sidecar["volume"]["spec"].as_str().unwrap();
@@ -249,7 +252,7 @@ impl Disk {
     }
 }
 
-fn key(work: &WorkDir, name: &str) -> Secret {
+pub(crate) fn key(work: &WorkDir, name: &str) -> Secret {
     let bytes = fs::read(work.join(format!("{name}.key"))).unwrap();
     Secret::new(bytes.as_slice().try_into().unwrap())
 }

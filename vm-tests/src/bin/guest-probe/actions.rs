@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::evidence;
 use crate::facts::short;
+use crate::volumes;
 
 /// Performs one action; the result is what the report says of it.
 pub(crate) fn perform(action: &str) -> io::Result<String> {
@@ -30,6 +31,18 @@ pub(crate) fn perform(action: &str) -> io::Result<String> {
         "tsm" => evidence::tsm(byte(path)?),
         "sev" => evidence::device(byte(path)?),
         "sev-key" => evidence::key(byte(path)?),
+        // Encrypted volumes; the fields are told there.
+        "open" => volumes::open(path),
+        "close" => volumes::close(path),
+        "mount" => volumes::mount(path),
+        "unmount" => volumes::unmount(path),
+        "scan" => volumes::scan(path),
+        "block" => volumes::block(path),
+        "put" => volumes::put(path),
+        "digests" => volumes::digests(path),
+        "churn" => volumes::churn(path),
+        // Does what the lines on a disk say.
+        "script" => volumes::script(path),
         // Ends as PID 1 must not: a kernel panic.
         "exit" => std::process::exit(0),
         "hang" => loop {

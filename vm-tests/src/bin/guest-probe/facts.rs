@@ -156,8 +156,11 @@ fn file(path: &str) -> String {
     )
 }
 
-/// `NotFound` and the like, with the number.
+/// `NotFound` and the like, with the number; an error of the probe's own in its words.
 pub(crate) fn short(error: &io::Error) -> String {
+    if let Some(own) = error.get_ref() {
+        return own.to_string();
+    }
     format!("{:?} {}", error.kind(), error.raw_os_error().unwrap_or_default())
 }
 

@@ -8,6 +8,7 @@
 mod actions;
 mod evidence;
 mod facts;
+mod volumes;
 
 use std::fs;
 
