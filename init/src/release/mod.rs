@@ -105,7 +105,7 @@ impl Default for Limits {
             release: Duration::from_secs(300),
             quorum: Duration::from_secs(600),
             retry: Duration::from_secs(1),
-            retry_at_most: Duration::from_secs(30),
+            retry_at_most: Duration::from_secs(5),
             finish: Duration::from_secs(1),
             stop: Duration::from_secs(3),
         }

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 
 use super::{Machine, keep, put_back};
+use crate::on_disk::OnDisk;
 
 /// Reads bytes of a file.
 fn bytes_at(path: &std::path::Path, offset: u64, length: usize) -> Vec<u8> {
@@ -136,10 +137,10 @@ fn wrong_keys_and_wrong_owners_are_told_and_change_nothing() {
 fn a_flipped_bit_is_an_error_by_name() {
     let owner = Machine::new();
     let spec = owner.spec();
-    let layout = spec.layout();
+    let places = OnDisk::of(&spec);
     let disk = owner.path("root.img");
     let start = owner.volume_offset();
-    let check_block = start + layout.data_sector(spec.tail_offset() / 512) * 512;
+    let check_block = start + places.places(spec.tail_offset()).0;
     let mut machine = owner.start();
     let byte = bytes_at(&disk, check_block + 7, 1)[0];
     write_at(&disk, check_block + 7, &[byte ^ 1]);
@@ -148,7 +149,7 @@ fn a_flipped_bit_is_an_error_by_name() {
     machine.check("the right disk");
 
     // The file system's superblock: it opens, and the mount is refused.
-    let first = start + layout.data_sector(0) * 512 + 1024;
+    let first = start + places.places(1024).0;
     let byte = bytes_at(&disk, first, 1)[0];
     write_at(&disk, first, &[byte ^ 1]);
     owner.unlock(&["--new-instance"]).opened();

@@ -27,7 +27,7 @@ fn an_encrypted_root_is_unlocked_and_written_to() {
     let root = outcome.console.probes("mount").into_iter().find(|line| line.contains(" / / "));
     let root = root.unwrap();
     assert!(root.contains("ext4") && root.contains(" rw,"), "{root}");
-    let tables: Vec<String> = outcome.console.probes("table");
+    let tables = outcome.console.probes("table");
     for part in
         [" crypt capi:authenc(hmac(sha256),xts(aes))-plain64 :96:logon:ravelin:", " integrity "]
     {

@@ -165,7 +165,7 @@ impl Machine {
     /// Starts it and waits until it waits for its key.
     fn start(&self) -> Running {
         let mut machine = simulated(&self.path("vm.toml")).time_limit(LIMIT).start();
-        machine.wait_for("ravelin: unlock: waiting");
+        machine.wait_for("unlock: waiting for");
         machine
     }
 
