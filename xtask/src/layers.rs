@@ -28,15 +28,25 @@ const TABLE: &[(&str, Option<&[&str]>)] = &[
     ("vm-tests", None),
     ("xtask", None),
     ("fuzz", None),
+    ("oracle", None),
 ];
 
 /// What may be nowhere below a crate, however far down.
 const NEVER_BELOW: &[(&str, &[&str])] = &[
     (
         "init",
-        &["host", "image-builder", "attestation", "simulator", "clap", "tokio", "openssl-sys"],
+        &[
+            "host",
+            "image-builder",
+            "attestation",
+            "simulator",
+            "clap",
+            "tokio",
+            "openssl-sys",
+            "libcryptsetup-rs-sys",
+        ],
     ),
-    ("host", &["init", "simulator"]),
+    ("host", &["init", "simulator", "libcryptsetup-rs-sys"]),
 ];
 
 #[derive(Deserialize)]

@@ -38,6 +38,7 @@ fn described(source: &str) -> &str {
     match source {
         "directory" => "a directory",
         "image" => "a file system",
+        "encryption" => "a file system, encrypted",
         other => other,
     }
 }

@@ -8,6 +8,7 @@
 mod boot;
 mod boot_log;
 mod docs;
+mod encryption;
 mod machine;
 mod measurement;
 mod memory;
@@ -47,7 +48,7 @@ pub(crate) struct Arguments {
     /// Fail if a goal is missed; for people on a quiet machine, not for CI
     #[arg(long)]
     check: bool,
-    /// Rounds of the hash tree benchmark
+    /// Rounds of the hash tree and the encryption
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Boots of each kind
@@ -60,6 +61,8 @@ pub(crate) struct Arguments {
 enum Benchmark {
     /// Hash tree of 2 GiB, against SHA-256 alone and `veritysetup format`
     Verity,
+    /// Encrypted volume of 2 GiB, against AES-256 and HMAC-SHA256 alone
+    Encryption,
     /// Launch measurement, against `sev-snp-measure` and SHA-256 alone
     Measurement,
     /// Verification of reports, against the P-384 signature alone
@@ -145,6 +148,9 @@ fn evaluate(samples: Samples) -> Result<Outcome> {
     let mut steps = Vec::new();
     if let Some(verity) = &samples.verity {
         rows.extend(verity::rows(verity));
+    }
+    if let Some(encryption) = &samples.encryption {
+        rows.extend(encryption::rows(encryption));
     }
     if let Some(guests) = &samples.measurement {
         rows.extend(measurement::rows(guests));

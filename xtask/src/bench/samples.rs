@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Samples {
     /// Hash trees over one file.
     pub(crate) verity: Option<Verity>,
+    /// Encrypted volumes of one file.
+    pub(crate) encryption: Option<Encryption>,
     /// Image builds.
     pub(crate) memory: Option<Vec<Memory>>,
     /// Files.
@@ -40,6 +42,24 @@ pub(crate) struct Round {
     pub(crate) bound: Spent,
     /// `veritysetup format`, from file to file.
     pub(crate) veritysetup: Spent,
+}
+
+/// Rounds in which both encrypted the same bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Encryption {
+    /// The size of the data.
+    pub(crate) bytes: u64,
+    /// Each in another order.
+    pub(crate) rounds: Vec<EncryptionRound>,
+}
+
+/// What both have spent in one round.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EncryptionRound {
+    /// `luks::seal`, two threads, from file to file.
+    pub(crate) ours: Spent,
+    /// AES-256 and HMAC-SHA256 alone: two threads, each over its half, in memory.
+    pub(crate) bound: Spent,
 }
 
 /// Seconds.

@@ -21,6 +21,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "runs sev-snp-measure, the reference for launch measurements, in the tests"),
     ("mmdebstrap", "makes the Debian root of the demo and the tests"),
     ("cryptsetup-bin", "veritysetup: the reference that dm-verity is compared with"),
+    ("libcryptsetup-dev", "libcryptsetup, which reads the LUKS2 headers back in the tests"),
+    ("g++", "builds libFuzzer for `cargo xtask fuzz`"),
     ("kmod", "modinfo: what the module closures are compared with"),
     ("cpio", "GNU cpio reads the initramfs back in the tests"),
     ("libarchive-tools", "bsdtar reads the initramfs back in the tests"),

@@ -7,6 +7,7 @@
 //! work to do slows all of it alike.
 
 mod boot;
+mod encryption;
 mod measurement;
 mod memory;
 #[path = "../samples.rs"]
@@ -47,7 +48,7 @@ fn main() -> Result<()> {
 
     let mut samples = Samples::default();
     let asked = |name: &str| arguments.names.iter().any(|asked| asked == name);
-    // The one with much memory of its own is the last: a child's peak counts
+    // Those with much memory of their own are the last: a child's peak counts
     // from its parent's.
     if asked("sizes") {
         samples.sizes = Some(sizes::measure(scratch.path())?);
@@ -66,6 +67,11 @@ fn main() -> Result<()> {
         let others = Others::watch()?;
         samples.boot = Some(boot::measure(scratch.path(), arguments.boots)?);
         samples.others.push(("boot".to_owned(), others.cores()?));
+    }
+    if asked("encryption") {
+        let others = Others::watch()?;
+        samples.encryption = Some(encryption::measure(scratch.path(), arguments.rounds)?);
+        samples.others.push(("encryption".to_owned(), others.cores()?));
     }
     if asked("verity") {
         let others = Others::watch()?;

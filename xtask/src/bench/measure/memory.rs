@@ -1,4 +1,4 @@
-//! The most memory that `ravelin image verity` has, from end to end.
+//! The most memory that `ravelin image verity` and `encrypt` have, from end to end.
 //!
 //! The kernel's `ru_maxrss` of a process is the largest of it and the children
 //! that it has waited for, so it says nothing of `ravelin` where `mkfs` ran. The
@@ -44,7 +44,14 @@ pub(crate) fn measure(scratch: &Path) -> Result<Vec<Memory>> {
         from_image.args(["--quiet", "image", "verity"]);
         from_image.arg("--from").arg(&image).arg("--output").arg(&disk);
         all.push(sample("image", bytes, &mut from_image)?);
-        for file in [&image, &disk] {
+
+        let encrypted = scratch.join("encrypted.img");
+        let mut encrypt = ravelin()?;
+        encrypt.args(["--quiet", "image", "encrypt"]);
+        encrypt.arg("--from").arg(&image).arg("--output").arg(&encrypted);
+        all.push(sample("encryption", bytes, &mut encrypt)?);
+        let key = scratch.join("encrypted.img.key");
+        for file in [&image, &disk, &encrypted, &key] {
             fs::remove_file(file).context("remove an image")?;
         }
     }
