@@ -188,6 +188,10 @@ fn dhcp_answers(request: &Request, behaviour: &Behaviour) -> Vec<Vec<u8>> {
     frames.collect()
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each step is about the few behaviours that change it"
+)]
 fn dhcp_answer(
     request: &Request,
     kind: Kind,
