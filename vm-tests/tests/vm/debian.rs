@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use vm_tests::ethernet::dhcp::Kind;
-use vm_tests::ethernet::{Behaviour, Link, Responder};
+use vm_tests::ethernet::{Behaviour, Link, Responder, Seen};
 use vm_tests::{Environment, Ssh, Stop, Tool, Vm, WorkDir, free_port, sha256_of_file};
 
 use crate::fixtures::{check, directory};
@@ -165,11 +165,21 @@ fn a_guest_gets_its_address_from_the_tests_network() {
     assert!(found.contains(&address), "{found}\n{:?}", network.seen());
     let kinds: Vec<_> = network.requests().iter().map(|request| request.kind).collect();
     assert!(kinds.contains(&Kind::Discover) && kinds.ends_with(&[Kind::Request]), "{kinds:?}");
-    // Its ARP is answered.
-    let neighbour = format!("ping -c 1 -W 1 {0}; ip neighbour show {0}", Responder::ADDRESS);
-    let neighbour = ssh.output(&neighbour);
-    let neighbour = String::from_utf8_lossy(&neighbour.stdout).into_owned();
-    assert!(neighbour.contains("lladdr 52:54:00:0a:0b:0c"), "{neighbour}");
+    // Its ARP is answered, so a datagram comes through.
+    ssh.run(&format!("bash -c 'echo hello > /dev/udp/{}/9'", Responder::ADDRESS));
+    let is_it = |seen: &Seen| match seen {
+        Seen::Datagram(datagram) => {
+            (*datagram.source.ip(), datagram.payload.as_slice()) == (Responder::CLIENT, b"hello\n")
+        }
+        Seen::Dhcp(_) | Seen::Arp(_) | Seen::Other(_) => false,
+    };
+    for _ in 0..50 {
+        if network.seen().iter().any(is_it) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(network.seen().iter().any(is_it), "{:?}", network.seen());
     let _ends_with_the_connection = ssh.output("systemctl start poweroff.target");
     machine.finish().stopped(Stop::PowerOff);
 }
