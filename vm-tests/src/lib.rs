@@ -12,6 +12,8 @@
 //!   word for it) and has the assertions;
 //! - [`nbd`] serves disks that the test has under its control: faults, content that
 //!   changes, power cuts;
+//! - [`ethernet`] is a network that the test has under its control, with a DHCP
+//!   server that may mean harm;
 //! - `src/bin/guest-probe` is the init of small test roots: it prints what it
 //!   sees from the inside.
 //!
@@ -26,6 +28,7 @@
 mod console;
 mod digest;
 mod environment;
+pub mod ethernet;
 mod launch;
 pub mod nbd;
 mod outcome;

@@ -6,8 +6,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::thread;
 use std::time::Duration;
 
+use vm_tests::ethernet::dhcp::Kind;
+use vm_tests::ethernet::{Behaviour, Link, Responder, Seen};
 use vm_tests::{Environment, Ssh, Stop, Tool, Vm, WorkDir, free_port, sha256_of_file};
 
 use crate::fixtures::{check, directory};
@@ -137,6 +140,46 @@ fn credentials_of_the_host_are_not_taken() {
     assert_eq!(ssh.run("systemctl is-system-running --wait"), "running");
     assert!(!ssh.run("cat /root/.ssh/authorized_keys").contains("host-was-here"));
     assert_eq!(ssh.run("ls /run/credentials 2>/dev/null | grep -c @system || true"), "0");
+    let _ends_with_the_connection = ssh.output("systemctl start poweroff.target");
+    machine.finish().stopped(Stop::PowerOff);
+}
+
+/// The harness's own network, with a DHCP client that nobody here has written: a second
+/// card, served by the test's own process.
+#[test]
+fn a_guest_gets_its_address_from_the_tests_network() {
+    let network = Responder::start(Link::new(), Behaviour::Honest);
+    let port = free_port();
+    let vm = machine(port).initrd(Image::get().directory.join("initramfs.cpio.zst"));
+    let mut machine = vm.qemu_arguments(network.link().qemu_arguments()).start();
+    let ssh = Ssh::wait(&mut machine, port);
+    let address = format!("inet {}/24", Responder::CLIENT);
+    let mut found = String::new();
+    for _ in 0..60 {
+        found = ssh.run("ip -4 -oneline address");
+        if found.contains(&address) {
+            break;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    assert!(found.contains(&address), "{found}\n{:?}", network.seen());
+    let kinds: Vec<_> = network.requests().iter().map(|request| request.kind).collect();
+    assert!(kinds.contains(&Kind::Discover) && kinds.ends_with(&[Kind::Request]), "{kinds:?}");
+    // Its ARP is answered, so a datagram comes through.
+    ssh.run(&format!("bash -c 'echo hello > /dev/udp/{}/9'", Responder::ADDRESS));
+    let is_it = |seen: &Seen| match seen {
+        Seen::Datagram(datagram) => {
+            (*datagram.source.ip(), datagram.payload.as_slice()) == (Responder::CLIENT, b"hello\n")
+        }
+        Seen::Dhcp(_) | Seen::Arp(_) | Seen::Other(_) => false,
+    };
+    for _ in 0..50 {
+        if network.seen().iter().any(is_it) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(network.seen().iter().any(is_it), "{:?}", network.seen());
     let _ends_with_the_connection = ssh.output("systemctl start poweroff.target");
     machine.finish().stopped(Stop::PowerOff);
 }
