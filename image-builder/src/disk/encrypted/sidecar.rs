@@ -10,6 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use luks::{Epoch, Layout as VolumeLayout, LayoutParams, VolumeSpec};
+use protocol::config::{RootMode, Selector};
 use protocol::gpt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -155,6 +156,21 @@ impl EncryptedSidecar {
     pub fn to_toml(&self) -> Result<String, Error> {
         let body = toml::to_string(&Raw::from(self.clone())).map_err(Error::Format)?;
         Ok(format!("# What this encrypted disk is. Made by ravelin; holds no secret.\n{body}"))
+    }
+
+    /// The `ravelin.*` words of a guest whose root the disk is. A disk without a
+    /// partition table is found by its virtio serial.
+    #[must_use]
+    pub fn cmdline(&self, serial: &str) -> String {
+        let device = match &self.disk.partition {
+            Some(partition) => Selector::PartUuid(partition.guid),
+            None => Selector::Serial(serial.to_owned()),
+        };
+        format!(
+            "ravelin.root.mode={} ravelin.root.device={device} ravelin.root.fstype={}",
+            RootMode::Encrypted,
+            self.file_system.kind,
+        )
     }
 
     /// Where the volume starts in the disk's file, in bytes.
