@@ -277,3 +277,31 @@ fn refused_commands_leave_nothing() {
     fs::write(directory.path().join("key"), "").unwrap();
     refused(&["--passphrase-file", "key"], 3, "the passphrase is empty");
 }
+
+/// What the VM has to be told is printed, and is put into its description in place of
+/// what another image had there.
+#[test]
+fn the_vm_is_told_of_its_encrypted_root() {
+    let directory = source();
+    let vm = "format = 1\ncmdline = \"quiet ravelin.root.mode=verity ravelin.verity.salt=- \
+              ravelin.encrypted.format=luks2\"\n";
+    fs::write(directory.path().join("vm.toml"), vm).unwrap();
+    let json = encrypt(directory.path(), &["--json", "--vm", "vm.toml"]).ok().json();
+    let guid = json["volume_id"].as_str().unwrap();
+    let words = format!(
+        "ravelin.root.mode=encrypted ravelin.root.device=partuuid:{guid} \
+         ravelin.root.fstype=squashfs"
+    );
+    assert_eq!(json["cmdline"], words);
+    assert_eq!(json["vm"], "vm.toml");
+    assert_eq!(json["vm_cmdline"], format!("quiet {words}"));
+    let text = fs::read_to_string(directory.path().join("vm.toml")).unwrap();
+    assert!(text.contains(&words) && text.contains("root.img"), "{text}");
+
+    fs::remove_file(directory.path().join("root.img.key")).unwrap();
+    let bare = ["--json", "--layout", "bare", "--data-serial", "mine"];
+    let json = encrypt(directory.path(), &bare).ok().json();
+    let bare = "ravelin.root.mode=encrypted ravelin.root.device=serial:mine \
+                ravelin.root.fstype=squashfs";
+    assert_eq!((&json["cmdline"], &json["vm"]), (&Value::from(bare), &Value::Null));
+}

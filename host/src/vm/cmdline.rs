@@ -19,7 +19,7 @@ pub const BASE: &str = "console=ttyS0 panic=-1 random.trust_bootloader=off \
 
 /// The keys that describe the image: a new image replaces them all, and every
 /// other word of the command line stays as it is.
-pub const IMAGE_KEYS: [&str; 11] = [
+pub const IMAGE_KEYS: [&str; 12] = [
     "root.mode",
     "root.device",
     "root.fstype",
@@ -31,6 +31,7 @@ pub const IMAGE_KEYS: [&str; 11] = [
     "verity.hash_block_size",
     "verity.data_blocks",
     "verity.hash_start_block",
+    "encrypted.format",
 ];
 
 /// Why a command line is refused.

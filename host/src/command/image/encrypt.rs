@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use image_builder::disk::{
-    self, EncryptOptions, Encrypted, Owner, Protection, Source, Tools, Xattrs,
+    self, DATA_SERIAL, EncryptOptions, Encrypted, Owner, Protection, Source, Tools, Xattrs,
 };
 use luks::{Argon2Cost, Cipher, SectorSize};
 use protocol::units::MemorySize;
@@ -14,12 +14,13 @@ use serde::Serialize;
 
 use super::secret::{self, PassphraseArguments};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
+use crate::vm::{Cmdline, Serial, VmEditor};
 
 const EXAMPLES: &str = "\
 Examples:
-  ravelin image encrypt --from rootfs/ --output root.img --size 4G
+  ravelin image encrypt --from rootfs/ --output root.img --size 4G --vm vm.toml
   ravelin image encrypt --from debian.tar.zst --output root.img --passphrase
   ravelin image encrypt --from root.ext4 --output root.img --key team.key
   cryptsetup open --key-file root.img.key root.img root    # with --layout bare, as root
@@ -32,6 +33,9 @@ The key file holds 32 random bytes and is the only way to the data: keep it, and
 The sidecar (root.img.toml) holds no secret; it has the volume specification that is sent to the
 guest together with the key, so nobody may change it.
 
+What the VM must be told are the ravelin.* words that are printed: they have to be on the kernel
+command line, which is measured at launch; --vm puts them there.
+
 The disk has a LUKS2 header, so that cryptsetup opens it. The guest does not read it.
 
 Every sector is encrypted and authenticated. What no encryption of this kind notices is a disk, or
@@ -39,7 +43,8 @@ single sectors of it, put back to what they were at an earlier time.
 
 JSON (\"kind\": \"image-encrypt\"): output, sidecar, key (path of the new key file, else null), bytes,
 volume_id, cipher, sector_size, device_sectors, data_offset, spec (hexadecimal), header_sha256,
-room (bytes that the file system can have), file_system (kind, uuid, bytes), notes.";
+room (bytes that the file system can have), file_system (kind, uuid, bytes), cmdline (the ravelin.*
+words), notes, vm (null without --vm), vm_cmdline (all words, as in vm).";
 
 /// Make an encrypted disk: root file system, authenticated encryption, LUKS2 header
 ///
@@ -55,6 +60,11 @@ pub(crate) struct Encrypt {
     /// The disk image to write; the sidecar is written beside it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// The VM description to update (made if there is none): sets the disk and `cmdline`
+    ///
+    /// Words of `cmdline` that do not describe the image stay as they are.
+    #[arg(long, value_name = "FILE")]
+    vm: Option<PathBuf>,
     /// Where the sidecar goes [default: the output's name with .toml at its end]
     #[arg(long, value_name = "FILE")]
     sidecar: Option<PathBuf>,
@@ -102,6 +112,10 @@ pub(crate) struct Encrypt {
     /// Threads that encrypt [default: one for each core]
     #[arg(long, value_name = "NUMBER", help_heading = "Encryption")]
     threads: Option<NonZeroUsize>,
+
+    /// The virtio serial of the disk; with --layout bare the guest finds it by that
+    #[arg(long, value_name = "SERIAL", value_parser = serial, default_value = DATA_SERIAL)]
+    data_serial: Serial,
 }
 
 /// What the disk is.
@@ -128,7 +142,10 @@ struct Report {
     header_sha256: String,
     room: u64,
     file_system: FileSystemReport,
+    cmdline: String,
     notes: Vec<String>,
+    vm: Option<String>,
+    vm_cmdline: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -157,11 +174,32 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
     };
     let protection = protection(arguments)?;
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
+    // A description that cannot be used is better found before the work than after it.
+    arguments.vm.as_deref().map(VmEditor::open).transpose()?;
     let progress = terminal.progress();
     let encrypted =
         disk::encrypt(source, &options, &protection, &arguments.output, &sidecar, &progress)?;
     progress.finish();
-    report(arguments, &protection, &sidecar, encrypted, terminal)
+    let words = encrypted.sidecar.cmdline(arguments.data_serial.as_str());
+    let vm_cmdline = match &arguments.vm {
+        Some(vm) => Some(update(vm, &words, arguments).remedy(format!(
+            "the disk, its key and {} are complete; {} is as it was",
+            sidecar.display(),
+            vm.display()
+        ))?),
+        None => None,
+    };
+    report(arguments, &protection, &sidecar, encrypted, (words, vm_cmdline), terminal)
+}
+
+/// Puts the disk into the VM description, which is read again: encrypting may have
+/// taken long.
+fn update(vm: &Path, words: &str, arguments: &Encrypt) -> Result<Cmdline> {
+    let mut editor = VmEditor::open(vm)?;
+    let cmdline = editor.set_image(words)?;
+    editor.set_disk(&arguments.output, &arguments.data_serial)?;
+    editor.write()?;
+    Ok(cmdline)
 }
 
 fn protection(arguments: &Encrypt) -> Result<Protection> {
@@ -183,6 +221,7 @@ fn report(
     protection: &Protection,
     sidecar_path: &Path,
     Encrypted { sidecar, notes }: Encrypted,
+    (cmdline, vm_cmdline): (String, Option<Cmdline>),
     terminal: &Terminal,
 ) -> Result {
     let spec = &sidecar.spec;
@@ -212,12 +251,18 @@ fn report(
             uuid: sidecar.file_system.uuid.map(|uuid| uuid.to_string()),
             bytes: sidecar.file_system.size,
         },
+        cmdline,
         notes: lines,
+        vm: arguments.vm.as_ref().map(|vm| vm.display().to_string()),
+        vm_cmdline: vm_cmdline.map(|cmdline| cmdline.to_string()),
     };
     for note in &report.notes {
         terminal.note(note);
     }
     terminal.result("image-encrypt", &report, &describe(&report))?;
+    if let Some(vm) = &report.vm {
+        terminal.note(&format!("{vm}: the disk and cmdline are set"));
+    }
     if let Some(key) = &report.key {
         terminal.note(&format!("{key}: the only key to this disk; keep it, and keep it secret"));
     }
@@ -238,6 +283,10 @@ fn describe(report: &Report) -> Text {
         .field("cipher", format!("{}, sectors of {} bytes", report.cipher, report.sector_size))
         .field("volume ID", &report.volume_id)
         .field("header SHA-256", &report.header_sha256);
+    if report.vm_cmdline.is_none() {
+        text.heading("these words have to be on the kernel command line");
+        text.line(&report.cmdline);
+    }
     text
 }
 
@@ -245,6 +294,10 @@ fn appended(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
+}
+
+fn serial(text: &str) -> std::result::Result<Serial, crate::vm::ValueError> {
+    Serial::try_from(text.to_owned())
 }
 
 fn bytes(text: &str) -> std::result::Result<u64, String> {

@@ -80,8 +80,9 @@ pub(crate) struct Initramfs {
     /// Take this set of modules too: virtio-mmio, virtio-scsi, nvme, sha512, … (repeatable)
     ///
     /// The sets are: virtio-blk, virtio-mmio, virtio-scsi, nvme, verity, sha256, sha512, overlay,
-    /// evidence, and the file systems. An image with dm-verity gets virtio-blk, verity, its hash,
-    /// overlay and its file system without being asked, and evidence unless attest.mode is none.
+    /// evidence, encrypted, network, and the file systems. An image with dm-verity gets virtio-blk,
+    /// verity, its hash, overlay and its file system without being asked, and evidence unless
+    /// attest.mode is none; encrypted and network come with a VM description that needs them.
     #[arg(long, value_name = "SET", value_parser = str::parse::<Set>)]
     set: Vec<Set>,
     /// Take this module too; the boot fails without it (repeatable)

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use luks::{Epoch, Layout as VolumeLayout, LayoutParams, VolumeSpec};
+use protocol::config::{RootMode, Selector};
 use protocol::gpt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -180,6 +181,21 @@ impl EncryptedSidecar {
             .write_all_at(text.as_bytes(), 0)
             .map_err(|source| Error::Write { path: path.to_owned(), source })?;
         Ok(output)
+    }
+
+    /// The `ravelin.*` words of a guest whose root the disk is. A disk without a
+    /// partition table is found by its virtio serial.
+    #[must_use]
+    pub fn cmdline(&self, serial: &str) -> String {
+        let device = match &self.disk.partition {
+            Some(partition) => Selector::PartUuid(partition.guid),
+            None => Selector::Serial(serial.to_owned()),
+        };
+        format!(
+            "ravelin.root.mode={} ravelin.root.device={device} ravelin.root.fstype={}",
+            RootMode::Encrypted,
+            self.file_system.kind,
+        )
     }
 
     /// Where the volume starts in the disk's file, in bytes.
