@@ -1,7 +1,7 @@
 //! Device-mapper by ioctl (`/dev/mapper/control`).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use devicemapper::errors::Error as CoreError;
 use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
@@ -57,9 +57,14 @@ pub(super) fn start(name: &str) -> io::Result<PathBuf> {
     let dm = DM::new().map_err(in_one_line)?;
     let device = dm.device_suspend(&id(name)?, DmOptions::default()).map_err(in_one_line)?;
     // The name that tools show; udev, which would make it, is not there yet.
-    let node = node(name);
-    std::os::unix::fs::symlink(format!("../dm-{}", device.device().minor), &node)?;
-    Ok(node)
+    let (node, to) = (node(name), format!("../dm-{}", device.device().minor));
+    match std::os::unix::fs::symlink(&to, &node) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // It may be this very link, but no other.
+            if std::fs::read_link(&node)? == Path::new(&to) { Ok(node) } else { Err(error) }
+        }
+        made => made.map(|()| node),
+    }
 }
 
 /// Takes a device away, if there is one.
