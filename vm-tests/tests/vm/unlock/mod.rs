@@ -58,7 +58,7 @@ struct Made {
 }
 
 /// The room of the root's file system.
-const ROOM: &str = "24M";
+const ROOM: &str = "64M";
 
 impl Made {
     fn get() -> &'static Made {
