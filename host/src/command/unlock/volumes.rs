@@ -203,7 +203,7 @@ impl VolumeArguments {
         } else {
             let found = match &self.sidecar {
                 Some(path) => Some(path.clone()),
-                None => file.map(sidecar_of).transpose()?.flatten(),
+                None => file.map(|file| self.sidecar_of(file)).transpose()?.flatten(),
             };
             let Some(path) = found else {
                 if self.key.is_some() || self.passphrase.given() {
@@ -218,28 +218,34 @@ impl VolumeArguments {
         };
         Ok(Some(Planned { name: VolumeName::root(), source, provision: false }))
     }
-}
 
-/// The sidecar of a VM's only encrypted disk.
-fn sidecar_of(file: &VmFile) -> Result<Option<PathBuf>> {
-    let mut found = Vec::new();
-    for disk in &file.vm().disks {
-        let mut path = file.resolve(&disk.file).into_os_string();
-        path.push(".toml");
-        let path = PathBuf::from(path);
-        if path.exists() && EncryptedSidecar::claims(&crate::evidence::text(&path)?) {
-            found.push(path);
+    /// The sidecar of a VM's only encrypted disk, but for those of other volumes.
+    fn sidecar_of(&self, file: &VmFile) -> Result<Option<PathBuf>> {
+        let named: Vec<PathBuf> =
+            self.volume.iter().filter_map(|named| named.value.path.canonicalize().ok()).collect();
+        let is_another = |path: &Path| path.canonicalize().is_ok_and(|path| named.contains(&path));
+        let mut found = Vec::new();
+        for disk in &file.vm().disks {
+            let mut path = file.resolve(&disk.file).into_os_string();
+            path.push(".toml");
+            let path = PathBuf::from(path);
+            if path.exists()
+                && !is_another(&path)
+                && EncryptedSidecar::claims(&crate::evidence::text(&path)?)
+            {
+                found.push(path);
+            }
         }
-    }
-    match <[PathBuf; 1]>::try_from(found) {
-        Ok([path]) => Ok(Some(path)),
-        Err(none) if none.is_empty() => Ok(None),
-        Err(several) => Err(Failure::usage(format!(
-            "{}: {} of its disks are encrypted",
-            file.path().display(),
-            several.len()
-        ))
-        .help("name the root's sidecar with --sidecar, the others with --volume")),
+        match <[PathBuf; 1]>::try_from(found) {
+            Ok([path]) => Ok(Some(path)),
+            Err(none) if none.is_empty() => Ok(None),
+            Err(several) => Err(Failure::usage(format!(
+                "{}: {} of its disks are encrypted",
+                file.path().display(),
+                several.len()
+            ))
+            .help("name the root's sidecar with --sidecar, the others with --volume")),
+        }
     }
 }
 
