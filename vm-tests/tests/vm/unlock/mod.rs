@@ -175,9 +175,26 @@ impl Machine {
     }
 
     fn command_of(&self, owner: &str) -> Command {
+        self.command_in(self.work.path(), owner)
+    }
+
+    /// The same on a machine of his own: with his copy of what he needs.
+    fn command_elsewhere(&self, owner: &str) -> Command {
+        let place = self.path(&format!("of-{owner}"));
+        if !place.exists() {
+            fs::create_dir(&place).unwrap();
+            for name in ["root.img.toml", "root.img.key", "vm.toml", "initramfs.cpio.zst"] {
+                fs::copy(self.path(name), place.join(name)).unwrap();
+            }
+            fs::write(place.join("root.img"), "the host has it").unwrap();
+        }
+        self.command_in(&place, owner)
+    }
+
+    fn command_in(&self, place: &Path, owner: &str) -> Command {
         let mut unlock = Tool::Ravelin.command();
         unlock.args(["unlock", "--json", "--offline", "--wait", "60s", "--timeout", "60s", "--vm"]);
-        unlock.arg(self.path("vm.toml")).arg("--trust-root").arg(root_file());
+        unlock.arg(place.join("vm.toml")).arg("--trust-root").arg(root_file());
         unlock.arg("--identity").arg(Owners::get().identity(owner));
         for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"] {
             unlock.env(variable, self.path("xdg"));
