@@ -40,6 +40,15 @@ policy = 0x30000
 const ORDER: [&str; 8] =
     ["format", "vcpus", "cpu", "firmware", "kernel", "initrd", "cmdline", "memory"];
 
+/// What the VM may do to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskAccess {
+    /// Read it.
+    ReadOnly,
+    /// Read and write it.
+    Writable,
+}
+
 /// A `vm.toml` that is being made or updated.
 #[derive(Debug)]
 pub struct VmEditor {
@@ -160,11 +169,18 @@ impl VmEditor {
         Ok(())
     }
 
-    /// Adds a read-only disk, in place of the one with the same serial.
+    /// Adds a disk, in place of the one with the same serial. What is there may stay
+    /// writable; a disk that has to be is made so.
     ///
     /// # Errors
     /// If TOML cannot hold the name, or if `disks` is not a list of tables.
-    pub fn set_disk(&mut self, file: &Path, serial: &Serial) -> Result<(), VmError> {
+    pub fn set_disk(
+        &mut self,
+        file: &Path,
+        serial: &Serial,
+        access: DiskAccess,
+    ) -> Result<(), VmError> {
+        let read_only = access == DiskAccess::ReadOnly;
         let file = self.path_text(file)?;
         let shape = VmError::Shape {
             path: self.path.clone(),
@@ -180,11 +196,14 @@ impl VmEditor {
             Item::ArrayOfTables(tables) => {
                 if let Some(table) = tables.iter_mut().find(|table| is_it(*table)) {
                     put(table, "file", &file);
+                    if !read_only {
+                        table.insert("read_only", value(false));
+                    }
                 } else {
                     let mut table = Table::new();
                     table.insert("file", value(file));
                     table.insert("serial", value(serial.as_str()));
-                    table.insert("read_only", value(true));
+                    table.insert("read_only", value(read_only));
                     tables.push(table);
                 }
             }
@@ -195,11 +214,14 @@ impl VmEditor {
                     .find(|table| is_it(*table));
                 if let Some(table) = found {
                     put(table, "file", &file);
+                    if !read_only {
+                        table.insert("read_only", false.into());
+                    }
                 } else {
                     let mut table = InlineTable::new();
                     table.insert("file", file.into());
                     table.insert("serial", serial.as_str().into());
-                    table.insert("read_only", true.into());
+                    table.insert("read_only", read_only.into());
                     tables.push(table);
                 }
             }
@@ -308,7 +330,13 @@ mod tests {
         let path = directory.path().join("vm.toml");
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(editor.is_new());
-        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root")).unwrap();
+        editor
+            .set_disk(
+                &directory.path().join("root.img"),
+                &serial("ravelin-root"),
+                DiskAccess::ReadOnly,
+            )
+            .unwrap();
         editor.set_image(SETTINGS).unwrap();
         editor.set_initrd(&directory.path().join("sub/initramfs.cpio")).unwrap();
         editor.set_kernel(Path::new("/boot/vmlinuz")).unwrap();
@@ -349,7 +377,13 @@ mod tests {
         // The same again changes nothing.
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(!editor.is_new());
-        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root")).unwrap();
+        editor
+            .set_disk(
+                &directory.path().join("root.img"),
+                &serial("ravelin-root"),
+                DiskAccess::ReadOnly,
+            )
+            .unwrap();
         editor.set_image(SETTINGS).unwrap();
         assert_eq!(editor.finish().unwrap().0, text);
     }
@@ -365,8 +399,8 @@ mod tests {
         let mut editor = VmEditor::open(&path).unwrap();
         editor.set_kernel(&directory.path().join("new")).unwrap();
         editor.set_image(SETTINGS).unwrap();
-        editor.set_disk(&directory.path().join("c"), &serial("x")).unwrap();
-        editor.set_disk(&directory.path().join("b"), &serial("y")).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("x"), DiskAccess::ReadOnly).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("y"), DiskAccess::ReadOnly).unwrap();
         let (text, _) = editor.finish().unwrap();
         let expected = old
             .replace("'k' # old", "\"new\" # old")
@@ -382,11 +416,31 @@ mod tests {
         let path = directory.path().join("vm.toml");
         std::fs::write(&path, "format = 1\ndisks = [{ file = \"a\", serial = \"x\" }]\n").unwrap();
         let mut editor = VmEditor::open(&path).unwrap();
-        editor.set_disk(&directory.path().join("b"), &serial("x")).unwrap();
-        editor.set_disk(&directory.path().join("c"), &serial("y")).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("x"), DiskAccess::ReadOnly).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("y"), DiskAccess::ReadOnly).unwrap();
         let (_, file) = editor.finish().unwrap();
         let files: Vec<_> = file.vm().disks.iter().map(|disk| disk.file.clone()).collect();
         assert_eq!(files, [Path::new("b"), Path::new("c")]);
+        assert!(file.vm().disks.iter().all(|disk| disk.read_only));
+    }
+
+    #[test]
+    fn a_disk_that_has_to_be_writable_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        for old in [
+            "[[disks]]\nfile = \"a\"\nserial = \"x\"\nread_only = true\n",
+            "disks = [{ file = \"a\", serial = \"x\" }]\n",
+            "",
+        ] {
+            std::fs::write(&path, format!("format = 1\n{old}")).unwrap();
+            let mut editor = VmEditor::open(&path).unwrap();
+            let disk = directory.path().join("b");
+            editor.set_disk(&disk, &serial("x"), DiskAccess::Writable).unwrap();
+            let (_, file) = editor.finish().unwrap();
+            assert_eq!(file.vm().disks.len(), 1);
+            assert!(!file.vm().disks[0].read_only, "{old}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::secret::{self, PassphraseArguments};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
-use crate::vm::{Cmdline, Serial, VmEditor};
+use crate::vm::{Cmdline, DiskAccess, Serial, VmEditor};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -197,7 +197,7 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
 fn update(vm: &Path, words: &str, arguments: &Encrypt) -> Result<Cmdline> {
     let mut editor = VmEditor::open(vm)?;
     let cmdline = editor.set_image(words)?;
-    editor.set_disk(&arguments.output, &arguments.data_serial)?;
+    editor.set_disk(&arguments.output, &arguments.data_serial, DiskAccess::Writable)?;
     editor.write()?;
     Ok(cmdline)
 }

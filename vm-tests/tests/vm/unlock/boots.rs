@@ -1,5 +1,7 @@
 //! What is meant to happen.
 
+use std::fs;
+
 use vm_tests::Stop;
 
 use super::{Answer, Machine};
@@ -62,15 +64,18 @@ fn an_encrypted_root_is_unlocked_and_written_to() {
 fn two_of_three_owners_have_to_agree() {
     let owner = Machine::with(&["first", "second", "third"], "unlock.threshold = 2\n");
     let mut machine = owner.start();
-    let first = owner.command().spawn_waiting();
+    let first = owner.command_elsewhere("first").spawn_waiting();
     machine.wait_for("releases keys, 1 of 2");
-    // The same owner once more takes the place of the first time.
-    let again = owner.command().spawn_waiting();
-    Answer::of(&first.wait_with_output().unwrap()).failed(4, &[]);
+    // With another lowest epoch it is another release.
+    let sidecar = owner.path("root.img.toml");
+    let text = fs::read_to_string(&sidecar).unwrap();
+    fs::write(&sidecar, text.replace("epoch = 1", "epoch = 0")).unwrap();
+    let other = Answer::of(&owner.command_of("second").output().unwrap());
+    other.failed(1, &["differs"]);
     machine.check("the second owner");
-    let second = Answer::of(&owner.command_of("second").output().unwrap());
-    second.opened();
-    Answer::of(&again.wait_with_output().unwrap()).opened();
+    fs::write(&sidecar, text).unwrap();
+    Answer::of(&owner.command_elsewhere("third").output().unwrap()).opened();
+    Answer::of(&first.wait_with_output().unwrap()).opened();
     machine.finish().booted();
 }
 

@@ -67,7 +67,7 @@ impl Made {
             fs::create_dir_all(&made.directory).unwrap();
             let mut encrypt = Tool::Ravelin.command();
             encrypt.args(["--quiet", "image", "encrypt", "--root-owned", "--size", ROOM]);
-            encrypt.arg("--from").arg(tree());
+            encrypt.arg("--from").arg(tree_without_keys(&made.directory.join("tree")));
             encrypt.arg("--output").arg(made.directory.join("root.img"));
             encrypt.arg("--vm").arg(made.directory.join("vm.toml"));
             check(&mut encrypt);
@@ -75,6 +75,18 @@ impl Made {
         });
         &MADE
     }
+}
+
+/// The small root's files without its SSH host keys, which are no keys.
+fn tree_without_keys(copy: &Path) -> PathBuf {
+    check(Command::new("cp").arg("-a").arg(tree()).arg(copy));
+    for entry in fs::read_dir(copy.join("etc/ssh")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("ssh_host_") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    copy.to_owned()
 }
 
 /// A VM with an encrypted root, as its owner describes it. The files are this test's
@@ -175,9 +187,26 @@ impl Machine {
     }
 
     fn command_of(&self, owner: &str) -> Command {
+        self.command_in(self.work.path(), owner)
+    }
+
+    /// The same on a machine of his own: with his copy of what he needs.
+    fn command_elsewhere(&self, owner: &str) -> Command {
+        let place = self.path(&format!("of-{owner}"));
+        if !place.exists() {
+            fs::create_dir(&place).unwrap();
+            for name in ["root.img.toml", "root.img.key", "vm.toml", "initramfs.cpio.zst"] {
+                fs::copy(self.path(name), place.join(name)).unwrap();
+            }
+            fs::write(place.join("root.img"), "the host has it").unwrap();
+        }
+        self.command_in(&place, owner)
+    }
+
+    fn command_in(&self, place: &Path, owner: &str) -> Command {
         let mut unlock = Tool::Ravelin.command();
         unlock.args(["unlock", "--json", "--offline", "--wait", "60s", "--timeout", "60s", "--vm"]);
-        unlock.arg(self.path("vm.toml")).arg("--trust-root").arg(root_file());
+        unlock.arg(place.join("vm.toml")).arg("--trust-root").arg(root_file());
         unlock.arg("--identity").arg(Owners::get().identity(owner));
         for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"] {
             unlock.env(variable, self.path("xdg"));
