@@ -16,18 +16,33 @@ pub struct Launch {
     vm: PathBuf,
     time_limit: Duration,
     simulator: Vec<OsString>,
+    qemu: Vec<OsString>,
 }
 
 impl Launch {
     /// The machine of a VM description, with ten minutes to end.
     pub fn new(vm: &Path) -> Self {
-        Self { vm: vm.to_owned(), time_limit: Duration::from_secs(600), simulator: Vec::new() }
+        Self {
+            vm: vm.to_owned(),
+            time_limit: Duration::from_secs(600),
+            simulator: Vec::new(),
+            qemu: Vec::new(),
+        }
     }
 
     /// One more argument for the simulated secure processor, which is there
     /// then whether the VM asks for one or not.
     pub fn simulator_argument(mut self, argument: impl Into<OsString>) -> Self {
         self.simulator.push(argument.into());
+        self
+    }
+
+    /// More arguments for QEMU.
+    pub fn qemu_arguments(
+        mut self,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        self.qemu.extend(arguments.into_iter().map(Into::into));
         self
     }
 
@@ -56,6 +71,7 @@ impl Launch {
             command.arg("--simulator-argument").arg(argument);
         }
         command.args(["--", "-qmp"]).arg(format!("unix:{}", listener.path().display()));
+        command.args(&self.qemu);
         Running::start(command, console, listener, self.time_limit, work, slot)
     }
 }

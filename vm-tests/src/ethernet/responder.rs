@@ -69,7 +69,7 @@ pub enum Seen {
 pub struct Responder {
     link: Arc<Link>,
     shared: Arc<Shared>,
-    running: Option<JoinHandle<()>>,
+    running: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -90,17 +90,33 @@ impl Responder {
     /// Starts it.
     #[must_use]
     pub fn start(link: Link, behaviour: Behaviour) -> Self {
+        Self::begin(link, None, behaviour)
+    }
+
+    /// The same, with another network behind it: it answers DHCP, and passes on what
+    /// else there is, in both directions.
+    #[must_use]
+    pub fn start_before(uplink: Link, link: Link, behaviour: Behaviour) -> Self {
+        Self::begin(link, Some(Arc::new(uplink)), behaviour)
+    }
+
+    fn begin(link: Link, uplink: Option<Arc<Link>>, behaviour: Behaviour) -> Self {
         let link = Arc::new(link);
         let shared = Arc::new(Shared {
             stopped: AtomicBool::new(false),
             behaviour: Mutex::new(behaviour),
             seen: Mutex::default(),
         });
-        let running = {
+        let mut running = Vec::new();
+        if let Some(uplink) = uplink.clone() {
             let (link, shared) = (Arc::clone(&link), Arc::clone(&shared));
-            thread::spawn(move || run(&link, &shared))
-        };
-        Self { link, shared, running: Some(running) }
+            running.push(thread::spawn(move || pass_down(&uplink, &link, &shared)));
+        }
+        running.push({
+            let (link, shared) = (Arc::clone(&link), Arc::clone(&shared));
+            thread::spawn(move || run(&link, uplink.as_deref(), &shared))
+        });
+        Self { link, shared, running }
     }
 
     /// The wire that it is on.
@@ -135,21 +151,38 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        if let Some(running) = self.running.take() {
+        for running in self.running.drain(..) {
             let _panicked = running.join();
         }
     }
 }
 
-fn run(link: &Link, shared: &Shared) {
+fn pass_down(uplink: &Link, link: &Link, shared: &Shared) {
+    while !shared.stopped.load(Ordering::SeqCst) {
+        let frame = uplink.receive(INTERVAL);
+        // The network behind may have a DHCP server of its own.
+        let dhcp = |frame: &[u8]| {
+            Datagram::parse(frame).is_some_and(|datagram| datagram.source.port() == SERVER_PORT)
+        };
+        if let Some(frame) = frame.filter(|frame| !dhcp(frame)) {
+            let _lost = link.send(&frame);
+        }
+    }
+}
+
+fn run(link: &Link, uplink: Option<&Link>, shared: &Shared) {
     while !shared.stopped.load(Ordering::SeqCst) {
         let Some(frame) = link.receive(INTERVAL) else { continue };
         let seen = classify(&frame);
         let behaviour = shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let answers = match &seen {
-            Seen::Arp(arp) => arp_answer(arp).into_iter().collect(),
-            Seen::Dhcp(request) => dhcp_answers(request, &behaviour),
-            Seen::Datagram(_) | Seen::Other(_) => Vec::new(),
+        let answers = match (&seen, uplink) {
+            (Seen::Arp(_) | Seen::Datagram(_) | Seen::Other(_), Some(uplink)) => {
+                let _lost = uplink.send(&frame);
+                Vec::new()
+            }
+            (Seen::Arp(arp), None) => arp_answer(arp).into_iter().collect(),
+            (Seen::Dhcp(request), _) => dhcp_answers(request, &behaviour),
+            (Seen::Datagram(_) | Seen::Other(_), None) => Vec::new(),
         };
         shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
         for answer in answers {

@@ -355,7 +355,7 @@ fn put(ssh: &Ssh, path: &str, bytes: &[u8]) {
 }
 
 /// The Debian of `debian.rs` with the modules that encrypted disks need.
-fn vm(work: &WorkDir, port: u16) -> Vm {
+pub(crate) fn vm(work: &WorkDir, port: u16) -> Vm {
     let environment = Environment::get();
     let initramfs = work.join("initramfs.cpio");
     let mut make = Tool::Ravelin.command();

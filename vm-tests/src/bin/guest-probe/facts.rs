@@ -32,6 +32,7 @@ pub(crate) fn say_all() {
     memory();
     process();
     devices();
+    network();
     identity();
     for directory in DIRECTORIES {
         writable(directory);
@@ -115,6 +116,32 @@ fn device_mapper() -> Result<Vec<(&'static str, String)>, String> {
         }
     }
     Ok(lines)
+}
+
+/// Links, addresses and routes: the loopback's own are left out.
+fn network() {
+    for name in names("/sys/class/net") {
+        let of = |what: &str| text(&format!("/sys/class/net/{name}/{what}"));
+        let (flags, state, mtu) = (of("flags"), of("operstate"), of("mtu"));
+        let line = format!("{name} flags={} {} mtu={}", flags.trim(), state.trim(), mtu.trim());
+        say("net.link", &line);
+    }
+    for line in text("/proc/net/route").lines().skip(1) {
+        say("net.route", line);
+    }
+    for file in ["/proc/net/if_inet6", "/proc/net/ipv6_route"] {
+        for line in text(file).lines().filter(|line| !line.trim_end().ends_with(" lo")) {
+            say("net.inet6", line);
+        }
+    }
+    let trie = text("/proc/net/fib_trie");
+    for line in trie.lines().filter(|line| line.contains("|-- ") && !line.contains("|-- 127.")) {
+        say("net.inet4", line.trim());
+    }
+    for name in names("/proc/sys/net/ipv6/conf") {
+        let value = text(&format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"));
+        say("net.disable_ipv6", &format!("{name} {}", value.trim()));
+    }
 }
 
 fn identity() {

@@ -4,6 +4,9 @@
 
 mod attacks;
 mod boots;
+mod luks_path;
+mod network;
+mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
