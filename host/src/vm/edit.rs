@@ -40,15 +40,6 @@ policy = 0x30000
 const ORDER: [&str; 8] =
     ["format", "vcpus", "cpu", "firmware", "kernel", "initrd", "cmdline", "memory"];
 
-/// What the VM may do to a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiskAccess {
-    /// Read it.
-    ReadOnly,
-    /// Read and write it.
-    Writable,
-}
-
 /// A `vm.toml` that is being made or updated.
 #[derive(Debug)]
 pub struct VmEditor {
@@ -169,8 +160,29 @@ impl VmEditor {
         Ok(())
     }
 
-    /// Adds a disk, in place of the one with the same serial. What is there may stay
-    /// writable; a disk that has to be is made so.
+    /// Lets `ravelin unlock` reach the VM: a new file gets `network.unlock_port`. One that
+    /// was there stays as it is.
+    ///
+    /// # Errors
+    /// If `network` is not a table.
+    pub fn set_unlock_port(&mut self, port: u16) -> Result<(), VmError> {
+        let shape = VmError::Shape {
+            path: self.path.clone(),
+            key: "network",
+            expected: "a table ([network])",
+        };
+        if self.new {
+            let table = self.document.entry("network").or_insert_with(|| Item::Table(Table::new()));
+            let table = table.as_table_like_mut().ok_or(shape)?;
+            table.insert("unlock_port", value(i64::from(port)));
+        }
+        Ok(())
+    }
+
+    /// Adds a disk, in place of the one with the same serial.
+    ///
+    /// A new disk is read-only unless it is to be `writable`, and one that is there already
+    /// becomes writable then.
     ///
     /// # Errors
     /// If TOML cannot hold the name, or if `disks` is not a list of tables.
@@ -178,9 +190,8 @@ impl VmEditor {
         &mut self,
         file: &Path,
         serial: &Serial,
-        access: DiskAccess,
+        writable: bool,
     ) -> Result<(), VmError> {
-        let read_only = access == DiskAccess::ReadOnly;
         let file = self.path_text(file)?;
         let shape = VmError::Shape {
             path: self.path.clone(),
@@ -196,14 +207,12 @@ impl VmEditor {
             Item::ArrayOfTables(tables) => {
                 if let Some(table) = tables.iter_mut().find(|table| is_it(*table)) {
                     put(table, "file", &file);
-                    if !read_only {
-                        table.insert("read_only", value(false));
-                    }
+                    make_writable(table, writable);
                 } else {
                     let mut table = Table::new();
                     table.insert("file", value(file));
                     table.insert("serial", value(serial.as_str()));
-                    table.insert("read_only", value(read_only));
+                    table.insert("read_only", value(!writable));
                     tables.push(table);
                 }
             }
@@ -214,14 +223,12 @@ impl VmEditor {
                     .find(|table| is_it(*table));
                 if let Some(table) = found {
                     put(table, "file", &file);
-                    if !read_only {
-                        table.insert("read_only", false.into());
-                    }
+                    make_writable(table, writable);
                 } else {
                     let mut table = InlineTable::new();
                     table.insert("file", file.into());
                     table.insert("serial", serial.as_str().into());
-                    table.insert("read_only", read_only.into());
+                    table.insert("read_only", (!writable).into());
                     tables.push(table);
                 }
             }
@@ -296,8 +303,14 @@ fn document(path: &Path, text: &str) -> Result<DocumentMut, VmError> {
     })
 }
 
+fn make_writable(disk: &mut dyn TableLike, writable: bool) {
+    if writable {
+        put(disk, "read_only", false);
+    }
+}
+
 /// Sets a value and keeps the comments around it and its key.
-fn put(table: &mut dyn TableLike, key: &str, new: &str) {
+fn put(table: &mut dyn TableLike, key: &str, new: impl Into<toml_edit::Value>) {
     let mut item = value(new);
     match table.get_mut(key) {
         Some(slot) => {
@@ -330,13 +343,7 @@ mod tests {
         let path = directory.path().join("vm.toml");
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(editor.is_new());
-        editor
-            .set_disk(
-                &directory.path().join("root.img"),
-                &serial("ravelin-root"),
-                DiskAccess::ReadOnly,
-            )
-            .unwrap();
+        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false).unwrap();
         editor.set_image(SETTINGS).unwrap();
         editor.set_initrd(&directory.path().join("sub/initramfs.cpio")).unwrap();
         editor.set_kernel(Path::new("/boot/vmlinuz")).unwrap();
@@ -377,13 +384,7 @@ mod tests {
         // The same again changes nothing.
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(!editor.is_new());
-        editor
-            .set_disk(
-                &directory.path().join("root.img"),
-                &serial("ravelin-root"),
-                DiskAccess::ReadOnly,
-            )
-            .unwrap();
+        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false).unwrap();
         editor.set_image(SETTINGS).unwrap();
         assert_eq!(editor.finish().unwrap().0, text);
     }
@@ -399,8 +400,8 @@ mod tests {
         let mut editor = VmEditor::open(&path).unwrap();
         editor.set_kernel(&directory.path().join("new")).unwrap();
         editor.set_image(SETTINGS).unwrap();
-        editor.set_disk(&directory.path().join("c"), &serial("x"), DiskAccess::ReadOnly).unwrap();
-        editor.set_disk(&directory.path().join("b"), &serial("y"), DiskAccess::ReadOnly).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("x"), false).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("y"), false).unwrap();
         let (text, _) = editor.finish().unwrap();
         let expected = old
             .replace("'k' # old", "\"new\" # old")
@@ -416,31 +417,38 @@ mod tests {
         let path = directory.path().join("vm.toml");
         std::fs::write(&path, "format = 1\ndisks = [{ file = \"a\", serial = \"x\" }]\n").unwrap();
         let mut editor = VmEditor::open(&path).unwrap();
-        editor.set_disk(&directory.path().join("b"), &serial("x"), DiskAccess::ReadOnly).unwrap();
-        editor.set_disk(&directory.path().join("c"), &serial("y"), DiskAccess::ReadOnly).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("x"), false).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("y"), false).unwrap();
         let (_, file) = editor.finish().unwrap();
         let files: Vec<_> = file.vm().disks.iter().map(|disk| disk.file.clone()).collect();
         assert_eq!(files, [Path::new("b"), Path::new("c")]);
-        assert!(file.vm().disks.iter().all(|disk| disk.read_only));
     }
 
     #[test]
-    fn a_disk_that_has_to_be_writable_is() {
+    fn a_disk_to_be_written_to_is_writable_however_it_was() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("vm.toml");
-        for old in [
+        for disks in [
+            "",
+            "[[disks]]\nfile = \"a\"\nserial = \"x\"\n",
             "[[disks]]\nfile = \"a\"\nserial = \"x\"\nread_only = true\n",
             "disks = [{ file = \"a\", serial = \"x\" }]\n",
-            "",
+            "disks = []\n",
         ] {
-            std::fs::write(&path, format!("format = 1\n{old}")).unwrap();
+            std::fs::write(&path, format!("format = 1\n{disks}")).unwrap();
             let mut editor = VmEditor::open(&path).unwrap();
-            let disk = directory.path().join("b");
-            editor.set_disk(&disk, &serial("x"), DiskAccess::Writable).unwrap();
-            let (_, file) = editor.finish().unwrap();
-            assert_eq!(file.vm().disks.len(), 1);
-            assert!(!file.vm().disks[0].read_only, "{old}");
+            editor.set_disk(&directory.path().join("b"), &serial("x"), true).unwrap();
+            editor.set_unlock_port(4778).unwrap();
+            let (text, file) = editor.finish().unwrap();
+            assert!(!file.vm().disks[0].read_only, "{text}");
+            assert!(!text.contains("unlock_port"), "what is there already stays: {text}");
         }
+        fs::remove_file(&path).unwrap();
+        let mut editor = VmEditor::open(&path).unwrap();
+        editor.set_unlock_port(4778).unwrap();
+        let (text, file) = editor.finish().unwrap();
+        let port = file.vm().network.as_ref().unwrap().unlock_port.map(|port| port.get());
+        assert_eq!(port, Some(4778), "{text}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 pub use attest::Attest;
 pub use cmdline::{BASE, Cmdline, CmdlineError, IMAGE_KEYS};
-pub use edit::{DiskAccess, VmEditor};
+pub use edit::VmEditor;
 pub use error::VmError;
 pub use file::VmFile;
 pub use sev::Sev;

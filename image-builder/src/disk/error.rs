@@ -54,6 +54,17 @@ pub enum BuildError {
         /// The size.
         bytes: u64,
     },
+    /// A size at which there is no journal.
+    #[error(
+        "{bytes} bytes are too few for an ext4 that is to be written to: with its journal, this \
+         one has at least {least} bytes ({}M), and its content beside that", .least >> 20
+    )]
+    JournalRoom {
+        /// The size.
+        bytes: u64,
+        /// The least.
+        least: u64,
+    },
     /// A temporary file beside the output cannot be used.
     #[error("a temporary file beside the output cannot be used; is there enough room?")]
     Scratch {

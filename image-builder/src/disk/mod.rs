@@ -43,7 +43,7 @@ pub use encrypted::{
 };
 pub use error::BuildError;
 pub use fs::{Compression, CompressionError, Make, ToolError, Tools};
-pub use options::{DATA_SERIAL, HASH_SERIAL, Options, Owner, SaltChoice, Target, Xattrs};
+pub use options::{DATA_SERIAL, HASH_SERIAL, HostKeys, Options, Owner, SaltChoice, Target, Xattrs};
 pub use probe::{FileSystem, ProbeError, file_system_of};
 pub use sidecar::{
     BareFile, Disk, Files, Layout, Partition, RootFileSystem, Sidecar, SidecarError, VerityTree,
@@ -169,6 +169,7 @@ fn settings(options: &Options) -> Settings<'_> {
         make: &options.make,
         owner: options.owner,
         xattrs: options.xattrs,
+        host_keys: options.host_keys,
         created: options.created,
         uuid: seed::uuid("ravelin root uuid v1", options.seed, &[]),
         hash_seed: seed::uuid("ravelin ext4 hash seed v1", options.seed, &[]),

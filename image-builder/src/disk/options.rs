@@ -33,6 +33,8 @@ pub struct Options {
     pub owner: Owner,
     /// What becomes of attributes that the file system cannot take; not used for an image.
     pub xattrs: Xattrs,
+    /// What becomes of SSH host keys; not used for an image.
+    pub host_keys: HostKeys,
     /// Creation time of the file system, in seconds since 1970 (ext4 takes 0 for 1);
     /// the files keep theirs. Not used for an image.
     pub created: u32,
@@ -53,6 +55,7 @@ impl Default for Options {
             make: Make::default(),
             owner: Owner::default(),
             xattrs: Xattrs::default(),
+            host_keys: HostKeys::default(),
             created: 0,
             tools: Tools::default(),
             threads: None,
@@ -119,6 +122,28 @@ pub enum Xattrs {
     Keep,
     /// They are left out, with a note.
     Drop,
+}
+
+/// What becomes of SSH host keys, `/etc/ssh/ssh_host_*_key` with its `.pub` and its
+/// certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostKeys {
+    /// They are content as any other.
+    #[default]
+    Keep,
+    /// They are left out, with a note.
+    LeaveOut,
+}
+
+impl HostKeys {
+    /// Whether what has this path from the root is left out.
+    pub(super) fn leaves_out(self, path: &[u8]) -> bool {
+        let Some(name) = path.strip_prefix(b"etc/ssh/ssh_host_") else { return false };
+        let ends = ["_key", "_key.pub", "_key-cert.pub"];
+        self == HostKeys::LeaveOut
+            && !name.contains(&b'/')
+            && ends.iter().any(|end| name.ends_with(end.as_bytes()))
+    }
 }
 
 /// What files an image consists of.

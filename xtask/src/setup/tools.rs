@@ -37,6 +37,7 @@ const TOOLS: &[&str] = &[
 pub(crate) const EXPORTED: &[(&str, &str)] = &[
     ("RAVELIN_MKFS_EROFS", "mkfs.erofs"),
     ("RAVELIN_MKE2FS", "mke2fs"),
+    ("RAVELIN_DEBUGFS", "debugfs"),
     ("RAVELIN_MKSQUASHFS", "mksquashfs"),
 ];
 

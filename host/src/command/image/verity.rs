@@ -18,7 +18,7 @@ use verity::{Algorithm, BlockSize, Salt};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
-use crate::vm::{Cmdline, DiskAccess, Serial, VmEditor};
+use crate::vm::{Cmdline, Serial, VmEditor};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -304,12 +304,10 @@ fn update(vm: &Path, sidecar: &Sidecar, target: &Target) -> Result<Cmdline> {
     let mut editor = VmEditor::open(vm)?;
     let cmdline = editor.set_image(&sidecar.cmdline)?;
     match target {
-        Target::Disk { path } => {
-            editor.set_disk(path, &serial(DATA_SERIAL)?, DiskAccess::ReadOnly)?
-        }
+        Target::Disk { path } => editor.set_disk(path, &serial(DATA_SERIAL)?, false)?,
         Target::Files { data, hash, data_serial, hash_serial } => {
-            editor.set_disk(data, &serial(data_serial)?, DiskAccess::ReadOnly)?;
-            editor.set_disk(hash, &serial(hash_serial)?, DiskAccess::ReadOnly)?;
+            editor.set_disk(data, &serial(data_serial)?, false)?;
+            editor.set_disk(hash, &serial(hash_serial)?, false)?;
         }
     }
     editor.write()?;

@@ -118,6 +118,23 @@ pub enum EncryptError {
         /// What was asked for.
         size: u64,
     },
+    /// Host keys cannot be taken out of this kind of file system.
+    #[error(
+        "host keys can be left out of a directory, a tar or an ext4, not of a file system that is \
+         {kind}: delete /etc/ssh/ssh_host_* in it first, or keep them"
+    )]
+    HostKeysIn {
+        /// The kind.
+        kind: FsType,
+    },
+    /// A host key that does not go away alone.
+    #[error("/etc/ssh/{name} {problem}: delete it in the file system first, or keep the host keys")]
+    HostKey {
+        /// The file's name.
+        name: String,
+        /// What is in the way.
+        problem: &'static str,
+    },
     /// The file system cannot be mounted from sectors as large.
     #[error(
         "the {kind} file system has blocks of {block_size} bytes and cannot be mounted from \

@@ -13,6 +13,7 @@
 mod decrypt;
 mod decrypt_luks;
 mod error;
+mod host_keys;
 mod layout;
 mod sidecar;
 
@@ -38,8 +39,8 @@ pub use sidecar::{EncryptedDisk, EncryptedPartition, EncryptedSidecar};
 use super::fs::{Make, Place, Tools};
 use super::source::Opened;
 use super::{
-    BuildError, FileSystem, Notes, Options, Owner, RootFileSystem, Source, Target, Xattrs,
-    file_system_in, fs, layout as verity_layout, settings,
+    BuildError, FileSystem, HostKeys, Notes, Options, Owner, RootFileSystem, Source, Target,
+    Xattrs, file_system_in, fs, layout as verity_layout, settings,
 };
 use crate::output::{Output, commit_all};
 use crate::progress::Progress;
@@ -65,6 +66,9 @@ pub struct EncryptOptions {
     pub owner: Owner,
     /// What becomes of attributes that ext4 cannot take; not used for an image.
     pub xattrs: Xattrs,
+    /// What becomes of SSH host keys. If `None`, a tree's are left out, so that the guest
+    /// makes its own on its first boot, and those of an image are kept.
+    pub host_keys: Option<HostKeys>,
     /// Where the tools are.
     pub tools: Tools,
     /// Threads that encrypt; one for each core if `None`.
@@ -80,6 +84,7 @@ impl Default for EncryptOptions {
             partitioned: true,
             owner: Owner::default(),
             xattrs: Xattrs::default(),
+            host_keys: None,
             tools: Tools::default(),
             threads: None,
         }
@@ -268,6 +273,11 @@ fn clear(
     match source.open().map_err(BuildError::from)? {
         Opened::Image { file, .. } => {
             let found = file_system_in(&file).map_err(BuildError::from)?;
+            if options.host_keys == Some(HostKeys::LeaveOut) {
+                let (made, notes) =
+                    host_keys::leave_out(&file, &found, &options.tools, beside, progress)?;
+                return Ok(Clear { file: ClearFile::Made(made), found, notes });
+            }
             Ok(Clear { file: ClearFile::Given(file), found, notes: Notes::default() })
         }
         Opened::Tree(tree) => {
@@ -277,6 +287,7 @@ fn clear(
                 make: Make::Ext4 { size: options.size, writable: true },
                 owner: options.owner,
                 xattrs: options.xattrs,
+                host_keys: options.host_keys.unwrap_or(HostKeys::LeaveOut),
                 tools: options.tools.clone(),
                 ..Options::default()
             };

@@ -36,8 +36,10 @@ const DIALECT: Dialect = Dialect {
 const BLOCK: u64 = 4096;
 const INODE: u64 = 256;
 const GROUP_BLOCKS: u64 = 8 * BLOCK;
-/// Blocks from which on a file system gets the larger journal: 1 GiB.
-const LARGE_BLOCKS: u64 = 1 << 18;
+/// MiB of the journal, by the blocks that a file system has at least: mke2fs's own
+/// steps. It takes no smaller journal, and none of more than half of what is free.
+const JOURNALS: [(u64, u64); 3] = [(1 << 18, 64), (1 << 15, 16), (0, SMALLEST_JOURNAL)];
+const SMALLEST_JOURNAL: u64 = 4;
 /// All that is said about features, so that no configuration file says more.
 const FEATURES: &str = "none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
                         large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
@@ -61,20 +63,28 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn of(totals: &Totals, Shape { size, writable }: Shape) -> Numbers {
+    fn of(totals: &Totals, Shape { size, writable }: Shape) -> Result<Numbers, BuildError> {
         let (used, files) = (blocks_for(totals), inodes_for(totals));
         if !writable {
-            return Numbers {
+            return Ok(Numbers {
                 blocks: size.map_or(used, |bytes| bytes / BLOCK),
                 inodes: files,
                 journal: None,
-            };
+            });
         }
         // A quarter more than there is, and 64 MiB, beside the largest journal.
         let roomy = used.saturating_add(used / 4).saturating_add((64 + 64) << 20 >> 12);
         let blocks = size.map_or(roomy, |bytes| bytes / BLOCK);
-        let journal = if blocks < LARGE_BLOCKS { 16 } else { 64 };
-        Numbers { blocks, inodes: files.max(blocks / 4), journal: Some(journal) }
+        let inodes = files.max(blocks / 4);
+        let least = blocks_with_journal(files);
+        if blocks < least {
+            return Err(BuildError::JournalRoom {
+                bytes: blocks.saturating_mul(BLOCK),
+                least: least.saturating_mul(BLOCK).next_multiple_of(1 << 20),
+            });
+        }
+        let journal = JOURNALS.iter().find(|(from, _)| blocks >= *from).map(|(_, size)| *size);
+        Ok(Numbers { blocks, inodes, journal })
     }
 }
 
@@ -107,7 +117,7 @@ pub(super) fn make(
     input.rewind().map_err(scratch)?;
 
     progress.stage("making the ext4 file system", None);
-    let running = run(&tool, settings, place.file, Numbers::of(&totals, shape), input)?;
+    let running = run(&tool, settings, place.file, Numbers::of(&totals, shape)?, input)?;
     notes.extend(running);
     Ok(notes)
 }
@@ -173,6 +183,17 @@ fn probe_tool(tool: &Tool, settings: &Settings<'_>, place: &Place<'_>) -> Result
 /// As many inodes as there are files, with the eleven that ext4 has for itself.
 fn inodes_for(totals: &Totals) -> u64 {
     totals.inodes.saturating_add(16)
+}
+
+/// The least that mke2fs takes for `files` inodes and the smallest journal: as much again
+/// stays free, and there are the inode tables and up to 128 blocks of structure.
+fn blocks_with_journal(files: u64) -> u64 {
+    let journal = (SMALLEST_JOURNAL << 20) / BLOCK;
+    let tables = |inodes: u64| inodes.saturating_mul(INODE).div_ceil(BLOCK);
+    let fixed = journal.saturating_mul(2).saturating_add(128);
+    // A fourth of the blocks is the number of inodes, if that is more.
+    let by_blocks = fixed.saturating_mul(64) / 63;
+    fixed.saturating_add(tables(files)).max(by_blocks)
 }
 
 /// Content and structure, and some slack: a file system that turns out too small

@@ -10,6 +10,7 @@
 //! What reaches the bytes of a file system is the tree, the seed and the
 //! options: no environment, clock, user, configuration file or core count.
 
+mod debugfs;
 mod erofs;
 mod ext4;
 mod squashfs;
@@ -25,10 +26,11 @@ use protocol::config::FsType;
 use thiserror::Error;
 use uuid::Uuid;
 
+pub(crate) use debugfs::Debugfs;
 pub use tool::{ToolError, Tools};
 
 use super::tree::{Canonical, Dialect, Entry, Note, Notes, Rules, Tree};
-use super::{BuildError, Owner, Xattrs};
+use super::{BuildError, HostKeys, Owner, Xattrs};
 use crate::progress::Progress;
 use tool::Running;
 
@@ -136,6 +138,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) make: &'a Make,
     pub(crate) owner: Owner,
     pub(crate) xattrs: Xattrs,
+    pub(crate) host_keys: HostKeys,
     /// Creation time, in seconds since 1970.
     pub(crate) created: u32,
     pub(crate) uuid: Uuid,
@@ -172,7 +175,8 @@ pub(crate) fn make(
 }
 
 fn rules(settings: &Settings<'_>, dialect: Dialect) -> Rules {
-    Rules { dialect, owner: settings.owner, xattrs: settings.xattrs }
+    let Settings { owner, xattrs, host_keys, .. } = *settings;
+    Rules { dialect, owner, xattrs, host_keys }
 }
 
 /// Streams the tree into the standard input of the tool that `spawn` starts.

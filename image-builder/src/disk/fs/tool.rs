@@ -34,11 +34,13 @@ pub struct Tools {
     pub mksquashfs: Option<PathBuf>,
     /// `mke2fs` of e2fsprogs.
     pub mke2fs: Option<PathBuf>,
+    /// `debugfs` of e2fsprogs.
+    pub debugfs: Option<PathBuf>,
 }
 
 impl Tools {
-    /// The tools that `RAVELIN_MKFS_EROFS`, `RAVELIN_MKSQUASHFS` and
-    /// `RAVELIN_MKE2FS` name.
+    /// The tools that `RAVELIN_MKFS_EROFS`, `RAVELIN_MKSQUASHFS`, `RAVELIN_MKE2FS` and
+    /// `RAVELIN_DEBUGFS` name.
     #[must_use]
     pub fn from_environment() -> Tools {
         let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -46,6 +48,7 @@ impl Tools {
             mkfs_erofs: path("RAVELIN_MKFS_EROFS"),
             mksquashfs: path("RAVELIN_MKSQUASHFS"),
             mke2fs: path("RAVELIN_MKE2FS"),
+            debugfs: path("RAVELIN_DEBUGFS"),
         }
     }
 }

@@ -12,7 +12,7 @@ use protocol::config::FsType;
 
 use super::header::{encode, padding};
 use super::{Entry, Kind, MAX_NAME, MAX_PATH, Meta, Note, Notes, Sink, TreeError};
-use crate::disk::{BuildError, Owner, Xattrs};
+use crate::disk::{BuildError, HostKeys, Owner, Xattrs};
 use crate::progress::Progress;
 
 /// What differs between the tools that read the stream.
@@ -33,6 +33,7 @@ pub(crate) struct Rules {
     pub(crate) dialect: Dialect,
     pub(crate) owner: Owner,
     pub(crate) xattrs: Xattrs,
+    pub(crate) host_keys: HostKeys,
 }
 
 /// What a file system needs room for.
@@ -57,6 +58,8 @@ struct Seen {
 enum Class {
     Directory,
     ImpliedDirectory,
+    /// It is not in the stream.
+    LeftOut,
     Other,
 }
 
@@ -133,7 +136,7 @@ impl<'a, W: Write> Canonical<'a, W> {
         let parent = path.get(..cut).unwrap_or_default();
         match self.seen.find(parent) {
             Some((Class::Directory | Class::ImpliedDirectory, _)) => return Ok(()),
-            Some((Class::Other, _)) => {
+            Some((Class::Other | Class::LeftOut, _)) => {
                 let (path, parent) = (path.to_vec(), parent.to_vec());
                 return Err(TreeError::NotADirectory { path, parent }.into());
             }
@@ -164,7 +167,20 @@ impl<'a, W: Write> Canonical<'a, W> {
         totals.blocks = totals.blocks.saturating_add(content).saturating_add(attributes);
     }
 
-    fn copy(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<(), BuildError> {
+    /// Whether a member is an SSH host key that is not to be in the image. A directory of
+    /// such a name is none.
+    fn leaves_out(&self, entry: &Entry) -> bool {
+        entry.kind != Kind::Directory && self.rules.host_keys.leaves_out(&entry.path)
+    }
+
+    /// Copies `size` bytes of a member's content to the stream, or only reads them.
+    fn copy(
+        &mut self,
+        path: &[u8],
+        size: u64,
+        content: &mut dyn Read,
+        keep: bool,
+    ) -> Result<(), BuildError> {
         let mut left = size;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -180,7 +196,9 @@ impl<'a, W: Write> Canonical<'a, W> {
             let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else {
                 return Err(TreeError::Short { path: path.to_vec() }.into());
             };
-            self.out.write_all(read).map_err(BuildError::Feed)?;
+            if keep {
+                self.out.write_all(read).map_err(BuildError::Feed)?;
+            }
             left = left.saturating_sub(count as u64);
             self.progress.advance(count as u64);
         }
@@ -200,6 +218,14 @@ impl<W: Write> Sink for Canonical<'_, W> {
             }
             Some(_) => return Err(TreeError::Repeated { path: entry.path }.into()),
         }
+        if self.leaves_out(&entry) {
+            self.seen.insert(&entry.path, Class::LeftOut, entry.meta);
+            if let Kind::File { size } = entry.kind {
+                self.copy(&entry.path, size, content, false)?;
+            }
+            self.notes.push(Note::HostKeyLeftOut { path: entry.path });
+            return Ok(());
+        }
         self.parents(&entry.path)?;
         let mut size = 0;
         match &mut entry.kind {
@@ -208,6 +234,10 @@ impl<W: Write> Sink for Canonical<'_, W> {
                 Some((Class::Other, meta)) => {
                     entry.meta = meta;
                     entry.xattrs.clear();
+                }
+                Some((Class::LeftOut, _)) => {
+                    let (path, target) = (entry.path, target.clone());
+                    return Err(TreeError::HostKeyLink { path, target }.into());
                 }
                 Some(_) | None => {
                     let (path, target) = (entry.path, target.clone());
@@ -225,7 +255,7 @@ impl<W: Write> Sink for Canonical<'_, W> {
         self.seen.insert(&entry.path, class, entry.meta);
         self.count(&entry);
         self.write(&encode(&entry, self.rules.dialect.fractions))?;
-        self.copy(&entry.path, size, content)?;
+        self.copy(&entry.path, size, content, true)?;
         let zeros = [0; 512];
         self.write(zeros.get(..padding(size)).unwrap_or_default())
     }
@@ -263,7 +293,7 @@ mod tests {
     fn rules(root_member: bool, xattrs: Xattrs) -> Rules {
         let takes_attribute = |name: &str| name.starts_with("user.");
         let dialect = Dialect { fs: FsType::Erofs, fractions: true, root_member, takes_attribute };
-        Rules { dialect, owner: Owner::AsSeen, xattrs }
+        Rules { dialect, owner: Owner::AsSeen, xattrs, host_keys: HostKeys::Keep }
     }
 
     fn entry(path: &str, kind: Kind) -> Entry {

@@ -109,6 +109,17 @@ pub enum TreeError {
         /// Path in the tree.
         path: Vec<u8>,
     },
+    /// Another name of a host key that is left out.
+    #[error(
+        "{}: is a hard link to {}, a host key that is to be left out; remove it from the tree, or \
+         keep the host keys", Shown(.path), Shown(.target)
+    )]
+    HostKeyLink {
+        /// Path in the tree.
+        path: Vec<u8>,
+        /// The host key.
+        target: Vec<u8>,
+    },
     /// A name that occurs twice.
     #[error(
         "{}: is there twice; extract the tar and pack it again, so that it is clear which one counts",

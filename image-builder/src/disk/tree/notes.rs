@@ -24,6 +24,11 @@ pub enum Note {
         /// The attribute's name.
         name: String,
     },
+    /// An SSH host key that was left out: the guest makes its own.
+    HostKeyLeftOut {
+        /// Path from the root of the tree.
+        path: Vec<u8>,
+    },
     /// What the file system's tool said although it succeeded.
     Tool {
         /// The tool's name.
@@ -40,6 +45,7 @@ impl fmt::Display for Note {
             Note::AttributeDropped { path, name } => {
                 write!(f, "{}: attribute {} left out", Shown(path), Shown(name.as_bytes()))
             }
+            Note::HostKeyLeftOut { path } => write!(f, "{}: host key left out", Shown(path)),
             Note::Tool { tool, text } => write!(f, "{tool}: {text}"),
         }
     }
