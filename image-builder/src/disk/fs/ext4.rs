@@ -38,6 +38,9 @@ const INODE: u64 = 256;
 const GROUP_BLOCKS: u64 = 8 * BLOCK;
 /// Blocks from which on a file system gets the larger journal: 1 GiB.
 const LARGE_BLOCKS: u64 = 1 << 18;
+/// Blocks below which it gets the smallest that there is: 64 MiB. A journal may have
+/// half of the free blocks at most.
+const SMALL_BLOCKS: u64 = 1 << 14;
 /// All that is said about features, so that no configuration file says more.
 const FEATURES: &str = "none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
                         large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
@@ -73,7 +76,11 @@ impl Numbers {
         // A quarter more than there is, and 64 MiB, beside the largest journal.
         let roomy = used.saturating_add(used / 4).saturating_add((64 + 64) << 20 >> 12);
         let blocks = size.map_or(roomy, |bytes| bytes / BLOCK);
-        let journal = if blocks < LARGE_BLOCKS { 16 } else { 64 };
+        let journal = match blocks {
+            ..SMALL_BLOCKS => 4,
+            SMALL_BLOCKS..LARGE_BLOCKS => 16,
+            LARGE_BLOCKS.. => 64,
+        };
         Numbers { blocks, inodes: files.max(blocks / 4), journal: Some(journal) }
     }
 }
