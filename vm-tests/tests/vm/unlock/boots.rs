@@ -29,13 +29,13 @@ fn an_encrypted_root_is_unlocked_and_written_to() {
     let root = outcome.console.probes("mount").into_iter().find(|line| line.contains(" / / "));
     let root = root.unwrap();
     assert!(root.contains("ext4") && root.contains(" rw,"), "{root}");
-    let tables = outcome.console.probes("table");
+    let tables = outcome.console.probes("dm.table");
     for part in
         [" crypt capi:authenc(hmac(sha256),xts(aes))-plain64 :96:logon:ravelin:", " integrity "]
     {
         assert!(tables.iter().any(|table| table.contains(part)), "{tables:?}");
     }
-    assert!(outcome.console.probe("write:/data/written").contains("19 bytes"));
+    assert!(outcome.console.probe("write:/data/written").contains("20 bytes"));
 
     // No key of ours in any keyring, no secret on the console.
     let keys = hex::decode(outcome.console.probe("hex:/proc/keys")).unwrap();
@@ -55,7 +55,7 @@ fn an_encrypted_root_is_unlocked_and_written_to() {
     assert_eq!(owner.epoch(), 3);
     let outcome = machine.finish();
     outcome.booted();
-    assert!(outcome.console.probe("read:/data/written").starts_with("19 bytes"));
+    assert!(outcome.console.probe("read:/data/written").starts_with("20 bytes"));
 }
 
 /// Two of three owners: each attests and signs for himself; one twice is one; another

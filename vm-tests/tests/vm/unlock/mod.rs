@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -218,9 +219,15 @@ impl Machine {
         unlock
     }
 
-    /// Unlocks it.
+    /// Unlocks it. After a release that failed the guest takes none for a while.
     fn unlock(&self, more: &[&str]) -> Answer {
-        Answer::of(&self.command().args(more).output().unwrap())
+        loop {
+            let answer = Answer::of(&self.command().args(more).output().unwrap());
+            if !answer.text.contains("a release failed before; try again in") {
+                return answer;
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
     }
 
     /// The least epoch that the sidecar accepts.
