@@ -261,6 +261,7 @@ impl Machine {
         let mut disk = toml::Table::new();
         disk.insert("file".to_owned(), format!("{name}.img").into());
         disk.insert("serial".to_owned(), name.into());
+        disk.insert("read_only".to_owned(), false.into());
         vm["disks"].as_array_mut().unwrap().push(disk.into());
         self.set_vm(&vm);
         self
