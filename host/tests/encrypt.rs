@@ -364,3 +364,30 @@ fn the_terminal_is_heard_again() {
         assert_eq!(names(directory.path()), ["source"]);
     }
 }
+
+/// One file in two places: what is written would replace the only key, or the disk.
+#[test]
+fn no_output_takes_the_place_of_what_is_read_or_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(at("root")).unwrap();
+    fs::write(at("root/file"), "x").unwrap();
+    fs::write(at("team.key"), [7; 32]).unwrap();
+    let from = at("root");
+    let refused = |arguments: &[&str]| {
+        let output = ravelin().args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("are the same file"), "{text}");
+    };
+    let (disk, key, new) = (at("d.img"), at("team.key"), at("d.img.toml"));
+    refused(&["image", "encrypt", "--from", &from, "--output", &disk, "--new-key", &disk]);
+    refused(&["image", "encrypt", "--from", &from, "--output", &disk, "--new-key", &new]);
+    refused(&["image", "encrypt", "--from", &from, "--output", &key, "--key", &key]);
+    let hard = at("hard.key");
+    fs::hard_link(&key, &hard).unwrap();
+    refused(&["image", "decrypt", "--disk", &disk, "--key", &key, "--output", &hard]);
+    refused(&["image", "decrypt", "--disk", &disk, "--key", &key, "--output", &disk]);
+    assert_eq!(fs::read(&key).unwrap(), [7; 32]);
+    assert!(!std::path::Path::new(&disk).exists());
+}

@@ -60,14 +60,12 @@ pub enum SessionError {
         source: ReleaseError,
     },
     /// The guest gave a refusal in place of evidence.
-    #[error("{address}: the VM gave no evidence: {text}")]
+    #[error("{address}: whoever answers there, not verified, gives no evidence now ({why:?})")]
     Refused {
         /// The address.
         address: Address,
-        /// Why.
+        /// [`Refusal::Busy`] or [`Refusal::NoReport`].
         why: Refusal,
-        /// The same in the guest's words.
-        text: String,
     },
 }
 
@@ -76,7 +74,7 @@ impl Passing for SessionError {
         match self {
             Self::Connection(error) => error.may_pass(),
             Self::Closed { .. } => true,
-            Self::Refused { why, .. } => matches!(why, Refusal::Busy | Refusal::NoReport),
+            Self::Refused { .. } => true,
             Self::Tls { .. } | Self::Alpn { .. } | Self::Malformed { .. } => false,
         }
     }
@@ -195,11 +193,13 @@ impl<'a> Session<'a> {
         if head.first() == Some(&(FrameType::Status as u8)) {
             let content = self.content(&head, FrameType::Status)?;
             let status = Status::decode(&content).map_err(|source| self.malformed(source))?;
-            let Status::Refused { why, text } = status else {
+            // Nothing is verified yet: whoever it is, his words are not repeated.
+            let Status::Refused { why: why @ (Refusal::Busy | Refusal::NoReport), .. } = status
+            else {
                 let (kind, expected) = (FrameType::Status as u8, FrameType::Evidence);
                 return Err(self.malformed(ReleaseError::Frame { kind, expected }));
             };
-            return Err(SessionError::Refused { address: self.address().clone(), why, text });
+            return Err(SessionError::Refused { address: self.address().clone(), why });
         }
         let content = self.content(&head, FrameType::Evidence)?;
         Evidence::decode(&content).map_err(|source| self.malformed(source))

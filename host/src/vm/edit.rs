@@ -343,7 +343,9 @@ mod tests {
         let path = directory.path().join("vm.toml");
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(editor.is_new());
-        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false).unwrap();
+        editor
+            .set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false)
+            .unwrap();
         editor.set_image(SETTINGS).unwrap();
         editor.set_initrd(&directory.path().join("sub/initramfs.cpio")).unwrap();
         editor.set_kernel(Path::new("/boot/vmlinuz")).unwrap();
@@ -384,7 +386,9 @@ mod tests {
         // The same again changes nothing.
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(!editor.is_new());
-        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false).unwrap();
+        editor
+            .set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false)
+            .unwrap();
         editor.set_image(SETTINGS).unwrap();
         assert_eq!(editor.finish().unwrap().0, text);
     }

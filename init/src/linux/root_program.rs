@@ -82,6 +82,10 @@ fn wait(
     let mut is_open = true;
     loop {
         let left = until.saturating_duration_since(Instant::now());
+        // Also while it prints without an end.
+        if left.is_zero() {
+            return Ok(false);
+        }
         let timeout = Timespec::try_from(left).unwrap_or_default();
         let (has_output, has_ended) = {
             let watched = if is_open { PollFlags::IN } else { PollFlags::empty() };

@@ -74,6 +74,8 @@ fn begin(connection: OwnedFd, source: Source, shared: &Arc<Shared>) -> io::Resul
     let thread = thread::Builder::new().name("release".to_owned());
     let started = thread.spawn(move || {
         session::run(Socket::new(connection), &own, &theirs);
+        // What it asked the secure processor for is of no use any more.
+        own.stop();
         theirs.table.leave(&own);
     });
     if started.is_err() {

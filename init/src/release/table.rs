@@ -1,10 +1,9 @@
 //! The sessions there are, and which one makes room for another.
 //!
 //! A stranger may open as many connections as he likes; an owner has to get in all the
-//! same. So nobody is turned away: the session that goes is one that has come less far
-//! than the others, of the source that has most, and of those the oldest. One of whom a
-//! listed owner has signed never goes. A stranger at one address thus pushes out his
-//! own sessions first.
+//! same. So the session that goes is one of the source that has most, of those the one
+//! that has come least far, and of those the oldest. One of whom a listed owner has
+//! signed never goes. A stranger at one address thus pushes out his own sessions only.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -68,7 +67,7 @@ impl Table {
             };
             // The first of equals is the oldest.
             let weakest = sessions.iter().filter(strangers).min_by_key(|session| {
-                (session.control.stage(), usize::MAX - of_source(session.source))
+                (usize::MAX - of_source(session.source), session.control.stage())
             });
             if let Some(weakest) = weakest {
                 weakest.control.stop();
@@ -125,7 +124,7 @@ mod tests {
     const B: Source = Source::V6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0]);
 
     #[test]
-    fn who_has_come_less_far_goes_first_then_who_has_most_then_the_oldest() {
+    fn who_has_most_goes_first_then_who_has_come_less_far_then_the_oldest() {
         let table = Table::new(4);
         let signed = enter(&table, A, Stage::Signed);
         let attested = enter(&table, A, Stage::Attested);
@@ -140,16 +139,28 @@ mod tests {
         enter(&table, B, Stage::Signed);
         enter(&table, B, Stage::Signed);
         assert_eq!(stopped(), [false, false, false, true, false], "there is room again");
+        // A: attested and young. B: alone. One more of A, and A has most: of its three the
+        // one that has come least far goes, and never the one of B.
         let next = enter(&table, A, Stage::Attested);
-        assert_eq!(stopped(), [false, false, false, true, false]);
-        let last = enter(&table, B, Stage::Attested);
+        enter(&table, A, Stage::Attested);
         assert_eq!(stopped(), [false, false, false, true, true]);
-        enter(&table, B, Stage::Attested);
-        assert_eq!(stopped(), [false, false, true, true, true]);
-        // All have come as far: the oldest of A, which has as many as B.
-        enter(&table, B, Stage::Attested);
-        assert_eq!(stopped(), [false, true, true, true, true]);
-        assert!(!next.is_stopped() && !last.is_stopped());
+        enter(&table, A, Stage::Attested);
+        assert_eq!(stopped(), [false, true, false, true, true], "the oldest of equals");
+        assert!(!next.is_stopped());
+    }
+
+    /// Attack: one address with many sessions that have come far. Closed: they make room
+    /// for each other, not for his next one at the expense of an owner.
+    #[test]
+    fn a_stranger_at_one_address_pushes_out_his_own_sessions() {
+        let table = Table::new(4);
+        let strangers: Vec<_> = (0..3).map(|_| enter(&table, A, Stage::Attested)).collect();
+        let owner = enter(&table, B, Stage::New);
+        for _ in 0..2 {
+            enter(&table, A, Stage::Attested);
+        }
+        assert!(!owner.is_stopped());
+        assert!(strangers[0].is_stopped() && strangers[1].is_stopped());
     }
 
     #[test]

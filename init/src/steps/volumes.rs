@@ -85,11 +85,13 @@ fn ready(
             progress.volumes.len().saturating_sub(1)
         }
     };
-    // Always found: it was there, or was added.
-    let Some(open) = progress.volumes.get(open) else { return Ok(PathBuf::new()) };
-    // A power cut may have come between the sealing of a disk and its file system.
+    let missing = || Failure::OwnerServer(format!("the volume {} is not open", volume.name).into());
+    let open = progress.volumes.get(open).ok_or_else(missing)?;
+    // A power cut may have come between the sealing of a disk and its file system. Zeros
+    // of a volume that was in use before are the host's replay.
+    let new = open.opened.epoch.is_none_or(|epoch| epoch <= luks::Epoch::FIRST.0 + 1);
     let without = open.opened.formatted
-        || open.may_format && file_system::is_blank(platform, &open.opened.node)?;
+        || open.may_format && new && file_system::is_blank(platform, &open.opened.node)?;
     if without {
         let line = format!("volumes: making a new {} on {}", volume.fstype, volume.name);
         log(platform, Level::Error, &line);

@@ -8,6 +8,7 @@ use image_builder::disk::{self, DecryptError, EncryptedSidecar, PartitionChoice,
 use luks::{OpenError, UnlockError};
 use serde::Serialize;
 
+use super::places;
 use super::secret::{self, PassphraseArguments};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -118,6 +119,19 @@ pub(crate) fn run(arguments: &Decrypt, terminal: &Terminal) -> Result {
     Ok(Exit::Success)
 }
 
+/// The output replaces what is there, so it must be none of what is read.
+fn check_places(arguments: &Decrypt, disk: &Path) -> Result<()> {
+    for (what, path) in [
+        ("the disk", Some(disk)),
+        ("the sidecar", arguments.sidecar.as_deref()),
+        ("--key", arguments.key.as_deref()),
+        ("--passphrase-file", arguments.passphrase.file()),
+    ] {
+        places::distinct(&[(what, path), ("--output", Some(&arguments.output))])?;
+    }
+    Ok(())
+}
+
 fn with_sidecar(
     arguments: &Decrypt,
     sidecar_path: &Path,
@@ -127,6 +141,7 @@ fn with_sidecar(
     let sidecar = EncryptedSidecar::load(sidecar_path)?;
     let beside = || sidecar_path.with_file_name(&sidecar.disk.file);
     let disk = disk.map_or_else(beside, Path::to_owned);
+    check_places(arguments, &disk)?;
     let unlock = match &arguments.key {
         Some(path) => Unlock::Key(secret::key(path)?),
         None => Unlock::Passphrase(arguments.passphrase.read(false)?),
@@ -149,6 +164,7 @@ fn with_sidecar(
 }
 
 fn by_header(arguments: &Decrypt, disk: &Path, terminal: &Terminal) -> Result<Report> {
+    check_places(arguments, disk)?;
     let passphrase = match &arguments.key {
         Some(path) => secret::key_file(path)?,
         None => arguments.passphrase.read(false)?,

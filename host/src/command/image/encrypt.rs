@@ -13,6 +13,7 @@ use luks::{Argon2Cost, Cipher, SectorSize};
 use protocol::units::MemorySize;
 use serde::Serialize;
 
+use super::places;
 use super::secret::{self, PassphraseArguments};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
@@ -193,8 +194,17 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
         tools: Tools::from_environment(),
         threads: arguments.threads,
     };
-    let protection = protection(arguments)?;
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
+    places::distinct(&[
+        ("--from", Some(&arguments.from)),
+        ("--output", Some(&arguments.output)),
+        ("the sidecar", Some(&sidecar)),
+        ("--key", arguments.key.as_deref()),
+        ("--new-key", arguments.new_key.as_deref()),
+        ("--passphrase-file", arguments.passphrase.file()),
+        ("--vm", arguments.vm.as_deref()),
+    ])?;
+    let protection = protection(arguments)?;
     // A description that cannot be used is better found before the work than after it.
     arguments.vm.as_deref().map(VmEditor::open).transpose()?;
     let progress = terminal.progress();

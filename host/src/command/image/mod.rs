@@ -3,6 +3,7 @@
 mod decrypt;
 mod encrypt;
 mod initramfs;
+mod places;
 pub(crate) mod secret;
 mod verify;
 mod verity;

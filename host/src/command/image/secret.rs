@@ -38,6 +38,11 @@ impl PassphraseArguments {
         self.passphrase || self.passphrase_file.is_some() || self.passphrase_fd.is_some()
     }
 
+    /// The file that it is read from.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.passphrase_file.as_deref()
+    }
+
     /// The passphrase, asked for twice if it is new.
     ///
     /// # Errors

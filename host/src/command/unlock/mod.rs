@@ -193,13 +193,14 @@ pub(crate) fn run(arguments: &Unlock, terminal: &Terminal) -> Result {
         return Ok(Exit::Success);
     };
 
-    record::write(&records, &found).remedy("nothing was sent: the VM could not be recorded")?;
     if ready.identity.is_in_agent() {
         terminal.note("asking the agent to sign; confirm it, or touch the security key");
     }
     let release = ready.release.encode();
     let statement = session.statement(&release).map_err(refusal::broken)?;
     let signature = ready.identity.sign(&statement).map_err(identity_failure)?;
+    // Before the release, which may arrive whatever we hear of it.
+    record::write(&records, &found).remedy("nothing was sent: the VM could not be recorded")?;
     session
         .release(&SignedRelease { release, signature }, arguments.place.timeout)
         .map_err(refusal::silent)?;

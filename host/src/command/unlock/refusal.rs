@@ -62,9 +62,6 @@ pub(super) fn refused(why: Refusal, text: &str) -> Failure {
 
 /// A session without evidence, or one that broke.
 pub(super) fn broken(error: SessionError) -> Failure {
-    if let SessionError::Refused { why, text, .. } = &error {
-        return refused(*why, text);
-    }
     let help = match &error {
         SessionError::Connection(
             AskError::Connect { .. } | AskError::Closed { .. } | AskError::TimedOut { .. },
