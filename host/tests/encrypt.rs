@@ -298,10 +298,66 @@ fn the_vm_is_told_of_its_encrypted_root() {
     let text = fs::read_to_string(directory.path().join("vm.toml")).unwrap();
     assert!(text.contains(&words) && text.contains("root.img"), "{text}");
 
+    assert!(text.contains("read_only = false") && !text.contains("unlock_port"), "{text}");
+
+    // A new description leads `ravelin unlock` to the VM, and `launch` forwards to there.
+    fs::remove_file(directory.path().join("root.img.key")).unwrap();
+    encrypt(directory.path(), &["--quiet", "--vm", "new.toml"]).ok();
+    let text = fs::read_to_string(directory.path().join("new.toml")).unwrap();
+    assert!(text.contains("\nunlock_port = 4778\n"), "{text}");
+    assert!(text.contains("read_only = false"), "{text}");
+
     fs::remove_file(directory.path().join("root.img.key")).unwrap();
     let bare = ["--json", "--layout", "bare", "--data-serial", "mine"];
     let json = encrypt(directory.path(), &bare).ok().json();
     let bare = "ravelin.root.mode=encrypted ravelin.root.device=serial:mine \
                 ravelin.root.fstype=squashfs";
     assert_eq!((&json["cmdline"], &json["vm"]), (&Value::from(bare), &Value::Null));
+}
+
+/// Of an image that is no ext4 host keys are not taken out, and only one of the options
+/// is given.
+#[test]
+fn host_keys_are_kept_or_left_out() {
+    let directory = source();
+    let refused = encrypt(directory.path(), &["--new-host-keys"]).code(3);
+    assert!(refused.stderr.contains("not of a file system that is squashfs"), "{refused:#?}");
+    encrypt(directory.path(), &["--new-host-keys", "--keep-host-keys"]).code(2);
+    assert_eq!(names(directory.path()), ["source"]);
+    encrypt(directory.path(), &["--keep-host-keys", "--quiet"]).ok();
+}
+
+/// While a passphrase is asked for, the terminal is silent; a signal that ends the program
+/// makes it heard again, and so does an answer.
+#[test]
+fn the_terminal_is_heard_again() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{LocalModes, tcgetattr};
+    let Some(setsid) = tool("setsid") else { return };
+    let directory = source();
+    let too_long = format!("{}\n", "x".repeat(600));
+    for (typed, code) in [("\x03", 130), (too_long.as_str(), 3)] {
+        let pty = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&pty).unwrap();
+        unlockpt(&pty).unwrap();
+        let name = ptsname(&pty, vec![]).unwrap().into_string().unwrap();
+        let terminal = || OpenOptions::new().read(true).write(true).open(&name).unwrap();
+        let echoes = || tcgetattr(terminal()).unwrap().local_modes.contains(LocalModes::ECHO);
+        assert!(echoes());
+        let mut asking = Command::new(&setsid);
+        asking.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_ravelin"), "image", "encrypt"]);
+        asking.args(["--from", "source", "-o", "root.img", "--passphrase"]);
+        asking.current_dir(directory.path());
+        asking.stdin(terminal()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut asking = asking.spawn().unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while echoes() {
+            assert!(std::time::Instant::now() < deadline, "it does not ask");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        rustix::io::write(&pty, typed.as_bytes()).unwrap();
+        assert_eq!(asking.wait().unwrap().code(), Some(code));
+        assert!(echoes(), "{typed:?}");
+        assert_eq!(names(directory.path()), ["source"]);
+    }
 }

@@ -160,11 +160,38 @@ impl VmEditor {
         Ok(())
     }
 
-    /// Adds a read-only disk, in place of the one with the same serial.
+    /// Lets `ravelin unlock` reach the VM: a new file gets `network.unlock_port`. One that
+    /// was there stays as it is.
+    ///
+    /// # Errors
+    /// If `network` is not a table.
+    pub fn set_unlock_port(&mut self, port: u16) -> Result<(), VmError> {
+        let shape = VmError::Shape {
+            path: self.path.clone(),
+            key: "network",
+            expected: "a table ([network])",
+        };
+        if self.new {
+            let table = self.document.entry("network").or_insert_with(|| Item::Table(Table::new()));
+            let table = table.as_table_like_mut().ok_or(shape)?;
+            table.insert("unlock_port", value(i64::from(port)));
+        }
+        Ok(())
+    }
+
+    /// Adds a disk, in place of the one with the same serial.
+    ///
+    /// A new disk is read-only unless it is to be `writable`, and one that is there already
+    /// becomes writable then.
     ///
     /// # Errors
     /// If TOML cannot hold the name, or if `disks` is not a list of tables.
-    pub fn set_disk(&mut self, file: &Path, serial: &Serial) -> Result<(), VmError> {
+    pub fn set_disk(
+        &mut self,
+        file: &Path,
+        serial: &Serial,
+        writable: bool,
+    ) -> Result<(), VmError> {
         let file = self.path_text(file)?;
         let shape = VmError::Shape {
             path: self.path.clone(),
@@ -180,11 +207,12 @@ impl VmEditor {
             Item::ArrayOfTables(tables) => {
                 if let Some(table) = tables.iter_mut().find(|table| is_it(*table)) {
                     put(table, "file", &file);
+                    make_writable(table, writable);
                 } else {
                     let mut table = Table::new();
                     table.insert("file", value(file));
                     table.insert("serial", value(serial.as_str()));
-                    table.insert("read_only", value(true));
+                    table.insert("read_only", value(!writable));
                     tables.push(table);
                 }
             }
@@ -195,11 +223,12 @@ impl VmEditor {
                     .find(|table| is_it(*table));
                 if let Some(table) = found {
                     put(table, "file", &file);
+                    make_writable(table, writable);
                 } else {
                     let mut table = InlineTable::new();
                     table.insert("file", file.into());
                     table.insert("serial", serial.as_str().into());
-                    table.insert("read_only", true.into());
+                    table.insert("read_only", (!writable).into());
                     tables.push(table);
                 }
             }
@@ -274,8 +303,14 @@ fn document(path: &Path, text: &str) -> Result<DocumentMut, VmError> {
     })
 }
 
+fn make_writable(disk: &mut dyn TableLike, writable: bool) {
+    if writable {
+        put(disk, "read_only", false);
+    }
+}
+
 /// Sets a value and keeps the comments around it and its key.
-fn put(table: &mut dyn TableLike, key: &str, new: &str) {
+fn put(table: &mut dyn TableLike, key: &str, new: impl Into<toml_edit::Value>) {
     let mut item = value(new);
     match table.get_mut(key) {
         Some(slot) => {
@@ -308,7 +343,9 @@ mod tests {
         let path = directory.path().join("vm.toml");
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(editor.is_new());
-        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root")).unwrap();
+        editor
+            .set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false)
+            .unwrap();
         editor.set_image(SETTINGS).unwrap();
         editor.set_initrd(&directory.path().join("sub/initramfs.cpio")).unwrap();
         editor.set_kernel(Path::new("/boot/vmlinuz")).unwrap();
@@ -349,7 +386,9 @@ mod tests {
         // The same again changes nothing.
         let mut editor = VmEditor::open(&path).unwrap();
         assert!(!editor.is_new());
-        editor.set_disk(&directory.path().join("root.img"), &serial("ravelin-root")).unwrap();
+        editor
+            .set_disk(&directory.path().join("root.img"), &serial("ravelin-root"), false)
+            .unwrap();
         editor.set_image(SETTINGS).unwrap();
         assert_eq!(editor.finish().unwrap().0, text);
     }
@@ -365,8 +404,8 @@ mod tests {
         let mut editor = VmEditor::open(&path).unwrap();
         editor.set_kernel(&directory.path().join("new")).unwrap();
         editor.set_image(SETTINGS).unwrap();
-        editor.set_disk(&directory.path().join("c"), &serial("x")).unwrap();
-        editor.set_disk(&directory.path().join("b"), &serial("y")).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("x"), false).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("y"), false).unwrap();
         let (text, _) = editor.finish().unwrap();
         let expected = old
             .replace("'k' # old", "\"new\" # old")
@@ -382,11 +421,38 @@ mod tests {
         let path = directory.path().join("vm.toml");
         std::fs::write(&path, "format = 1\ndisks = [{ file = \"a\", serial = \"x\" }]\n").unwrap();
         let mut editor = VmEditor::open(&path).unwrap();
-        editor.set_disk(&directory.path().join("b"), &serial("x")).unwrap();
-        editor.set_disk(&directory.path().join("c"), &serial("y")).unwrap();
+        editor.set_disk(&directory.path().join("b"), &serial("x"), false).unwrap();
+        editor.set_disk(&directory.path().join("c"), &serial("y"), false).unwrap();
         let (_, file) = editor.finish().unwrap();
         let files: Vec<_> = file.vm().disks.iter().map(|disk| disk.file.clone()).collect();
         assert_eq!(files, [Path::new("b"), Path::new("c")]);
+    }
+
+    #[test]
+    fn a_disk_to_be_written_to_is_writable_however_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        for disks in [
+            "",
+            "[[disks]]\nfile = \"a\"\nserial = \"x\"\n",
+            "[[disks]]\nfile = \"a\"\nserial = \"x\"\nread_only = true\n",
+            "disks = [{ file = \"a\", serial = \"x\" }]\n",
+            "disks = []\n",
+        ] {
+            std::fs::write(&path, format!("format = 1\n{disks}")).unwrap();
+            let mut editor = VmEditor::open(&path).unwrap();
+            editor.set_disk(&directory.path().join("b"), &serial("x"), true).unwrap();
+            editor.set_unlock_port(4778).unwrap();
+            let (text, file) = editor.finish().unwrap();
+            assert!(!file.vm().disks[0].read_only, "{text}");
+            assert!(!text.contains("unlock_port"), "what is there already stays: {text}");
+        }
+        fs::remove_file(&path).unwrap();
+        let mut editor = VmEditor::open(&path).unwrap();
+        editor.set_unlock_port(4778).unwrap();
+        let (text, file) = editor.finish().unwrap();
+        let port = file.vm().network.as_ref().unwrap().unlock_port.map(|port| port.get());
+        assert_eq!(port, Some(4778), "{text}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use image_builder::disk::{
-    self, DATA_SERIAL, EncryptOptions, Encrypted, Owner, Protection, Source, Tools, Xattrs,
+    self, DATA_SERIAL, EncryptOptions, Encrypted, HostKeys, Owner, Protection, Source, Tools,
+    Xattrs,
 };
 use luks::{Argon2Cost, Cipher, SectorSize};
 use protocol::units::MemorySize;
@@ -28,6 +29,10 @@ Examples:
 A directory or a tar becomes an ext4 with a journal (by mke2fs, which has to be installed); an
 image of a file system is taken as it is. Nothing needs root. With --size, an ext4 is made that
 large, and around an image is room to grow (resize2fs, in the guest).
+
+SSH host keys of a directory or a tar stay out of the image: VMs made from one source would share
+them. The guest makes its own on its encrypted root and keeps them (ssh.host_keys,
+docs/configuration.md); a note names each file that was left out.
 
 The key file holds 32 random bytes and is the only way to the data: keep it, and keep it secret.
 The sidecar (root.img.toml) holds no secret; it has the volume specification that is sent to the
@@ -62,7 +67,8 @@ pub(crate) struct Encrypt {
     output: PathBuf,
     /// The VM description to update (made if there is none): sets the disk and `cmdline`
     ///
-    /// Words of `cmdline` that do not describe the image stay as they are.
+    /// Words of `cmdline` that do not describe the image stay as they are. The disk can be written
+    /// to. A new description has `unlock_port = 4778` too, for `ravelin unlock`.
     #[arg(long, value_name = "FILE")]
     vm: Option<PathBuf>,
     /// Where the sidecar goes [default: the output's name with .toml at its end]
@@ -80,6 +86,16 @@ pub(crate) struct Encrypt {
     /// Leave out extended attributes that ext4 cannot take, instead of failing
     #[arg(long)]
     drop_xattrs: bool,
+    /// Leave out the SSH host keys, so that the guest makes its own on its first boot [default for
+    /// a directory and a tar]
+    ///
+    /// They are /etc/ssh/ssh_host_*_key with their .pub and certificates. Of images, only of ext4
+    /// (by debugfs, in a copy); what they held is wiped there.
+    #[arg(long, conflicts_with = "keep_host_keys")]
+    new_host_keys: bool,
+    /// Take the source's SSH host keys along [default for an image of a file system]
+    #[arg(long)]
+    keep_host_keys: bool,
 
     /// Where the new key goes; an existing file is an error [default: the output's name with .key]
     #[arg(long, value_name = "FILE", help_heading = "Key",
@@ -169,6 +185,11 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
         partitioned: arguments.layout == LayoutChoice::Gpt,
         owner: if arguments.root_owned { Owner::Root } else { Owner::AsSeen },
         xattrs: if arguments.drop_xattrs { Xattrs::Drop } else { Xattrs::Keep },
+        host_keys: match (arguments.new_host_keys, arguments.keep_host_keys) {
+            (true, _) => Some(HostKeys::LeaveOut),
+            (false, true) => Some(HostKeys::Keep),
+            (false, false) => None,
+        },
         tools: Tools::from_environment(),
         threads: arguments.threads,
     };
@@ -197,7 +218,8 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
 fn update(vm: &Path, words: &str, arguments: &Encrypt) -> Result<Cmdline> {
     let mut editor = VmEditor::open(vm)?;
     let cmdline = editor.set_image(words)?;
-    editor.set_disk(&arguments.output, &arguments.data_serial)?;
+    editor.set_disk(&arguments.output, &arguments.data_serial, true)?;
+    editor.set_unlock_port(protocol::release::PORT)?;
     editor.write()?;
     Ok(cmdline)
 }

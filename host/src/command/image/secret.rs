@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use luks::{SECRET_SIZE, Secret};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Remedy, Result};
+use crate::interrupt::Silent;
 
 /// cryptsetup takes no more at its prompt.
 const MAX_PASSPHRASE: usize = 512;
@@ -136,15 +136,11 @@ pub(crate) fn prompt(question: &str) -> Result<Zeroizing<Vec<u8>>> {
         .open("/dev/tty")
         .remedy("there is no terminal to ask on; use --passphrase-file or --passphrase-fd")?;
     terminal.write_all(question.as_bytes())?;
-    let before = tcgetattr(&terminal)?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
-    silent.local_modes.insert(LocalModes::ECHONL);
-    tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+    let silent = Silent::new(&terminal)?;
     let mut line = Zeroizing::new(Vec::with_capacity(MAX_PASSPHRASE + 2));
     let limit = MAX_PASSPHRASE as u64 + 2;
     let read = BufReader::with_capacity(1, &terminal).take(limit).read_until(b'\n', &mut line);
-    tcsetattr(&terminal, OptionalActions::Flush, &before)?;
+    drop(silent);
     read?;
     if line.last() == Some(&b'\n') {
         line.pop();

@@ -304,10 +304,10 @@ fn update(vm: &Path, sidecar: &Sidecar, target: &Target) -> Result<Cmdline> {
     let mut editor = VmEditor::open(vm)?;
     let cmdline = editor.set_image(&sidecar.cmdline)?;
     match target {
-        Target::Disk { path } => editor.set_disk(path, &serial(DATA_SERIAL)?)?,
+        Target::Disk { path } => editor.set_disk(path, &serial(DATA_SERIAL)?, false)?,
         Target::Files { data, hash, data_serial, hash_serial } => {
-            editor.set_disk(data, &serial(data_serial)?)?;
-            editor.set_disk(hash, &serial(hash_serial)?)?;
+            editor.set_disk(data, &serial(data_serial)?, false)?;
+            editor.set_disk(hash, &serial(hash_serial)?, false)?;
         }
     }
     editor.write()?;
