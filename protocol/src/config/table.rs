@@ -317,7 +317,8 @@ pub const KEYS: &[Key] = &[
         "fresh or keep",
         Default::Encrypted("keep", "fresh"),
         "`fresh` presents an empty /etc/machine-id, so that the system makes its own each boot. \
-         `keep` leaves the one that the root has.",
+         On `writable.mode = disk` that empties the file on the disk; it is so only where the \
+         key is given. `keep` leaves the one that the root has.",
     ),
 ];
 
