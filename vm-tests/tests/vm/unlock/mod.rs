@@ -219,15 +219,9 @@ impl Machine {
         unlock
     }
 
-    /// Unlocks it. After a release that failed the guest takes none for a while.
+    /// Unlocks it.
     fn unlock(&self, more: &[&str]) -> Answer {
-        loop {
-            let answer = Answer::of(&self.command().args(more).output().unwrap());
-            if !answer.text.contains("a release failed before; try again in") {
-                return answer;
-            }
-            thread::sleep(Duration::from_millis(500));
-        }
+        Answer::patiently(self.command().args(more))
     }
 
     /// The least epoch that the sidecar accepts.
@@ -266,6 +260,18 @@ struct Answer {
 }
 
 impl Answer {
+    /// That of a guest that takes releases: after one that failed it takes none for a
+    /// while.
+    fn patiently(command: &mut Command) -> Self {
+        loop {
+            let answer = Self::of(&command.output().unwrap());
+            if !answer.text.contains("a release failed before; try again in") {
+                return answer;
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     fn of(output: &Output) -> Self {
         let text = format!(
             "{}{}",

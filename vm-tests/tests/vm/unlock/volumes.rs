@@ -15,7 +15,7 @@ use crate::simulator::simulated;
 const DISK: u64 = 24 << 20;
 
 /// What the probe writes.
-const WRITTEN: &str = "19 bytes";
+const WRITTEN: &str = "20 bytes";
 
 /// Two keys in one release. The new disk is blank: it is not formatted until the owner
 /// says so. What was written is there at the next boot, and a disk that the host wiped
