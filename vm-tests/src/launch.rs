@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::nbd::Server;
 use crate::qmp::Listener;
 use crate::slot::Slot;
-use crate::{Running, Tool, WorkDir};
+use crate::{OrFail, Running, Tool, WorkDir};
 
 /// `ravelin launch --simulate`, not started yet.
 #[derive(Debug, Clone)]
@@ -16,18 +19,39 @@ pub struct Launch {
     vm: PathBuf,
     time_limit: Duration,
     simulator: Vec<OsString>,
+    qemu: Vec<String>,
 }
 
 impl Launch {
     /// The machine of a VM description, with ten minutes to end.
     pub fn new(vm: &Path) -> Self {
-        Self { vm: vm.to_owned(), time_limit: Duration::from_secs(600), simulator: Vec::new() }
+        Self {
+            vm: vm.to_owned(),
+            time_limit: Duration::from_secs(600),
+            simulator: Vec::new(),
+            qemu: Vec::new(),
+        }
     }
 
     /// One more argument for the simulated secure processor, which is there
     /// then whether the VM asks for one or not.
     pub fn simulator_argument(mut self, argument: impl Into<OsString>) -> Self {
         self.simulator.push(argument.into());
+        self
+    }
+
+    /// A virtio disk that the test itself serves, beside those of the description.
+    ///
+    /// # Panics
+    /// If the socket's path is not UTF-8.
+    pub fn served_disk(mut self, server: &Server, serial: &str) -> Self {
+        let socket = server.socket();
+        let path = socket.to_str().or_fail("the socket's path is not UTF-8");
+        let server = json!({ "type": "unix", "path": path });
+        let drive = json!({ "driver": "nbd", "node-name": "served", "server": server });
+        let device = json!({ "driver": "virtio-blk-pci", "drive": "served", "serial": serial });
+        let options = ["-blockdev", &drive.to_string(), "-device", &device.to_string()];
+        self.qemu.extend(options.map(str::to_owned));
         self
     }
 
@@ -56,6 +80,7 @@ impl Launch {
             command.arg("--simulator-argument").arg(argument);
         }
         command.args(["--", "-qmp"]).arg(format!("unix:{}", listener.path().display()));
+        command.args(&self.qemu);
         Running::start(command, console, listener, self.time_limit, work, slot)
     }
 }

@@ -153,6 +153,15 @@ impl VmEditor {
         Ok(cmdline)
     }
 
+    /// Sets `network.unlock_port`, for a VM that waits for keys. One that is set stays; a
+    /// VM without a network of ours gets none.
+    pub fn set_unlock_port(&mut self) {
+        let network = self.document.get_mut("network").and_then(Item::as_table_like_mut);
+        if let Some(network) = network.filter(|network| !network.contains_key("unlock_port")) {
+            network.insert("unlock_port", value(i64::from(protocol::release::PORT)));
+        }
+    }
+
     /// Sets `id_block` and `id_auth` of `[sev]`. Whether there is an author key
     /// follows from them.
     ///
@@ -441,6 +450,22 @@ mod tests {
             assert_eq!(file.vm().disks.len(), 1);
             assert!(!file.vm().disks[0].read_only, "{old}");
         }
+    }
+
+    #[test]
+    fn a_vm_that_waits_for_keys_has_a_port_for_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("vm.toml");
+        let port = |old: &str| {
+            std::fs::write(&path, old).unwrap();
+            let mut editor = VmEditor::open(&path).unwrap();
+            editor.set_unlock_port();
+            let (_, file) = editor.finish().unwrap();
+            file.vm().network.as_ref().map(|network| network.unlock_port.map(u16::from))
+        };
+        assert_eq!(port(TEMPLATE), Some(Some(protocol::release::PORT)));
+        assert_eq!(port("format = 1\n[network]\nunlock_port = 5000\n"), Some(Some(5000)));
+        assert_eq!(port("format = 1\n"), None);
     }
 
     #[test]

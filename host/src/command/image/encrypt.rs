@@ -198,6 +198,7 @@ fn update(vm: &Path, words: &str, arguments: &Encrypt) -> Result<Cmdline> {
     let mut editor = VmEditor::open(vm)?;
     let cmdline = editor.set_image(words)?;
     editor.set_disk(&arguments.output, &arguments.data_serial, DiskAccess::Writable)?;
+    editor.set_unlock_port();
     editor.write()?;
     Ok(cmdline)
 }
