@@ -15,8 +15,9 @@ use crate::qmp::{Event, Listener};
 use crate::slot::Slot;
 use crate::{Console, OrFail, Outcome, Stop, WorkDir};
 
-/// QEMU opens QMP before it starts the machine.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
+/// QEMU opens QMP before it starts the machine; before QEMU the simulator may have to make
+/// its keys, on a busy machine.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(120);
 
 /// `ravelin launch` gives QEMU 5 seconds between SIGTERM and SIGKILL.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
