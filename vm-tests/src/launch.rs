@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::nbd::Server;
 use crate::qmp::Listener;
 use crate::slot::Slot;
-use crate::{Running, Tool, WorkDir};
+use crate::{OrFail, Running, Tool, WorkDir};
 
 /// `ravelin launch --simulate`, not started yet.
 #[derive(Debug, Clone)]
@@ -43,6 +46,21 @@ impl Launch {
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Self {
         self.qemu.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// A virtio disk that the test itself serves, beside those of the description.
+    ///
+    /// # Panics
+    /// If the socket's path is not UTF-8.
+    pub fn served_disk(mut self, server: &Server, serial: &str) -> Self {
+        let socket = server.socket();
+        let path = socket.to_str().or_fail("the socket's path is not UTF-8");
+        let server = json!({ "type": "unix", "path": path });
+        let drive = json!({ "driver": "nbd", "node-name": "served", "server": server });
+        let device = json!({ "driver": "virtio-blk-pci", "drive": "served", "serial": serial });
+        let options = ["-blockdev", &drive.to_string(), "-device", &device.to_string()];
+        self.qemu.extend(options.map(OsString::from));
         self
     }
 

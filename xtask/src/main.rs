@@ -34,7 +34,7 @@ enum Chore {
     /// Build the static PID 1 and the `ravelin` command that carries it
     Build,
     /// Make a small Debian, boot it on a verified disk, log in and look around
-    Demo,
+    Demo(demo::Arguments),
     /// Format, lints, layers, then every test, virtual machines included
     Test(test::Arguments),
     /// Run the fuzz targets with libFuzzer
@@ -61,7 +61,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
     match chore {
         Chore::Setup(arguments) => setup::run(&project, &arguments),
         Chore::Build => build::run(&project),
-        Chore::Demo => demo::run(&project),
+        Chore::Demo(arguments) => demo::run(&project, &arguments),
         Chore::Test(arguments) => test::run(&project, &arguments),
         Chore::Fuzz(arguments) => fuzz::run(&project, &arguments),
         Chore::Bench(arguments) => bench::run(&project, &arguments),

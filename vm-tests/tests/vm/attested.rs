@@ -20,7 +20,7 @@ use crate::fixtures::check;
 use crate::simulator::{root_file, simulated};
 
 /// A VM as its owner describes it, on ports of its own.
-struct Owner {
+pub(crate) struct Owner {
     vm: PathBuf,
     ssh: u16,
     attest: u16,
@@ -30,9 +30,12 @@ struct Owner {
 impl Owner {
     fn new() -> Self {
         let (ssh, attest) = (free_port(), free_port());
-        let vm = Image::get().vm_on_ports(ssh, attest);
-        let work = WorkDir::new();
-        Self { vm, ssh, attest, work }
+        Self::of(Image::get().vm_on_ports(ssh, attest), ssh, attest)
+    }
+
+    /// The owner of a VM that is described already.
+    pub(crate) fn of(vm: PathBuf, ssh: u16, attest: u16) -> Self {
+        Self { vm, ssh, attest, work: WorkDir::new() }
     }
 
     /// The host starts exactly that.
@@ -62,21 +65,21 @@ impl Owner {
     }
 
     /// Asks until somebody answers.
-    fn attest(&self, more: &[&str]) -> Verdict {
+    pub(crate) fn attest(&self, more: &[&str]) -> Verdict {
         let mut ravelin = self.ravelin(&["attest", "--json", "--wait", "5m"]);
         Verdict::of(&ravelin.args(more).output().unwrap())
     }
 
     /// The configuration by which ssh knows the VM as `vm`; `more` are options of
     /// `ssh-config`.
-    fn ssh_config(&self, more: &[&str]) -> PathBuf {
+    pub(crate) fn ssh_config(&self, more: &[&str]) -> PathBuf {
         let path = self.work.join("ssh.conf");
         let mut ravelin = self.ravelin(&["ssh-config", "vm", "--user", "root", "--max-age", "0"]);
         check(ravelin.arg("--output").arg(&path).args(more));
         path
     }
 
-    fn ssh(&self, config: &Path, remote: &str) -> Output {
+    pub(crate) fn ssh(&self, config: &Path, remote: &str) -> Output {
         let mut ssh = Command::new("timeout");
         ssh.args(["120", "ssh", "-F"]).arg(config).arg("-i").arg(Tool::SshKey.path());
         ssh.args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60"]);
@@ -87,7 +90,7 @@ impl Owner {
     }
 
     /// Logs in once the VM's SSH server is up.
-    fn ssh_once_up(&self, machine: &mut Running, config: &Path, remote: &str) -> String {
+    pub(crate) fn ssh_once_up(&self, machine: &mut Running, config: &Path, remote: &str) -> String {
         loop {
             machine.check("its SSH server");
             let output = self.ssh(config, remote);
@@ -104,9 +107,9 @@ impl Owner {
 }
 
 /// What `ravelin attest --json` said.
-struct Verdict {
+pub(crate) struct Verdict {
     code: Option<i32>,
-    json: Value,
+    pub(crate) json: Value,
     text: String,
 }
 
@@ -122,7 +125,7 @@ impl Verdict {
     }
 
     #[track_caller]
-    fn accepted(&self) -> &Self {
+    pub(crate) fn accepted(&self) -> &Self {
         assert_eq!(self.code, Some(0), "{}", self.text);
         assert_eq!(self.json["accepted"], true, "{}", self.text);
         // The simulator is named every time.

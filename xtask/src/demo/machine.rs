@@ -67,6 +67,21 @@ impl Machine {
         }
     }
 
+    /// Shows PID 1's lines until one has `part` in it.
+    pub(crate) fn wait_for(&mut self, part: &str, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let ended = self.status()?;
+            let lines = self.new_lines();
+            lines.iter().for_each(|line| println!("{line}"));
+            if lines.iter().any(|line| line.contains(part)) {
+                return Ok(());
+            }
+            self.still_running(ended, deadline, "PID 1 did not get that far")?;
+            thread::sleep(INTERVAL);
+        }
+    }
+
     /// An error if the machine has stopped, time is up, or the user wants it to end.
     pub(crate) fn check(&mut self, deadline: Instant, otherwise: &str) -> Result<()> {
         let status = self.status()?;

@@ -1,10 +1,13 @@
 //! `cargo xtask demo`: a Debian on a verified disk, from its packages to an
 //! attested login, with the commands that a user would type.
 //!
+//! With `--encrypted`, on an encrypted disk ([`encrypted`]).
+//!
 //! There is no SNP hardware in it: the processor and its secure processor are
 //! emulated, nothing is protected, and the text says so. Everything else is
 //! real.
 
+mod encrypted;
 mod machine;
 mod ssh;
 
@@ -28,9 +31,17 @@ use crate::setup::{self, Prepared};
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(90);
 
-/// The ports of the template that `ravelin image` writes: of ssh and of the
-/// attestation responder.
-const USUAL_PORTS: [(&str, u16); 2] = [("ssh_port", 2222), ("attest_port", 4777)];
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Boot from an encrypted disk instead: unlock it, restart, unlock it again
+    #[arg(long)]
+    encrypted: bool,
+}
+
+/// The ports of the template that `ravelin image` writes: of ssh, of the attestation
+/// responder and, for an encrypted disk, of where the guest waits for its key.
+const USUAL_PORTS: [(&str, u16); 3] =
+    [("ssh_port", 2222), ("attest_port", 4777), ("unlock_port", 4778)];
 
 /// What is shown once logged in: a command and why it is worth a look.
 const SHOWN: &[(&str, &str)] = &[
@@ -60,7 +71,7 @@ const SHOWN: &[(&str, &str)] = &[
 /// Set by Ctrl-C or a termination; whoever waits looks at it.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-pub(crate) fn run(project: &Project) -> Result<()> {
+pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
         .context("watch for Ctrl-C")?;
     let started = Instant::now();
@@ -70,7 +81,11 @@ pub(crate) fn run(project: &Project) -> Result<()> {
 
     title("Building PID 1 and ravelin");
     let built = build::build(project, &prepared)?;
-    let demo = Demo { directory: project.target.join("demo"), ravelin: built.ravelin };
+    let directory = if arguments.encrypted { "demo-encrypted" } else { "demo" };
+    let demo = Demo { directory: project.target.join(directory), ravelin: built.ravelin };
+    if arguments.encrypted {
+        return encrypted::run(&demo, &prepared, started);
+    }
     demo.images(&prepared)?;
 
     title("Booting it: QEMU emulates the processor, so this takes a minute and protects nothing");
@@ -144,6 +159,10 @@ impl Demo {
         show_and_run(&mut verity)?;
 
         title("Making the initramfs: PID 1, the kernel modules it needs, nothing else");
+        self.initramfs(prepared, None)
+    }
+
+    fn initramfs(&self, prepared: &Prepared, config: Option<&Path>) -> Result<()> {
         let version = &prepared.kernel_version;
         let mut initramfs = self.ravelin_command();
         initramfs.args(["image", "initramfs", "--output"]);
@@ -151,7 +170,11 @@ impl Demo {
         initramfs.arg("--kernel").arg(prepared.kernel.join(format!("boot/vmlinuz-{version}")));
         initramfs.arg("--kernel-modules").arg(prepared.kernel.join("lib/modules").join(version));
         initramfs.arg("--firmware").arg(&prepared.firmware);
-        initramfs.args(["--module", "virtio_net"]);
+        match config {
+            // A guest that gets its key over the network has the module.
+            Some(config) => initramfs.arg("--config").arg(config),
+            None => initramfs.args(["--module", "virtio_net"]),
+        };
         initramfs.arg("--vm").arg(self.vm());
         show_and_run(&mut initramfs)
     }
@@ -160,6 +183,10 @@ impl Demo {
     fn choose_ports(&self) -> Result<()> {
         let mut text = fs::read_to_string(self.vm()).context("read vm.toml")?;
         for (key, usual) in USUAL_PORTS {
+            let line = format!("{key} = {usual}");
+            if !text.contains(&line) {
+                continue;
+            }
             let free = |port| {
                 TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr())
             };
@@ -167,8 +194,6 @@ impl Demo {
             if port != usual {
                 println!("Port {usual} is taken; {key} in vm.toml is {port} instead.");
             }
-            let line = format!("{key} = {usual}");
-            ensure!(text.contains(&line), "vm.toml has no {line}");
             text = text.replace(&line, &format!("{key} = {port}"));
         }
         fs::write(self.vm(), text).context("write vm.toml")
@@ -224,6 +249,13 @@ fn title(text: &str) {
 fn show_and_run(command: &mut Command) -> Result<()> {
     println!("$ {}", command::shown(command));
     command::run(command)
+}
+
+/// Shows a command that is not to work; its exit code.
+fn show_and_fail(command: &mut Command) -> Result<Option<i32>> {
+    println!("$ {}", command::shown(command));
+    let status = command.status().with_context(|| format!("start {}", command::shown(command)))?;
+    Ok(status.code())
 }
 
 fn sha256(path: &Path) -> Result<String> {

@@ -17,7 +17,7 @@ use crate::command;
 
 /// Beyond Debian's essential packages.
 const PACKAGES: &str =
-    "systemd,systemd-sysv,udev,kmod,openssh-server,iproute2,cryptsetup-bin,dmsetup";
+    "systemd,systemd-sysv,udev,kmod,openssh-server,iproute2,cryptsetup-bin,dmsetup,e2fsprogs";
 
 /// Neither read by anyone in the virtual machine nor worth hashing.
 const EXCLUDED: &[&str] = &["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"];

@@ -313,7 +313,12 @@ impl Formatted {
 /// A VM whose root is that disk: copied, for the host to play with.
 fn machine() -> Machine {
     let made = Formatted::get();
-    let machine = Machine { work: WorkDir::new(), unlock: free_port(), attest: free_port() };
+    let machine = Machine {
+        work: WorkDir::new(),
+        ssh: free_port(),
+        unlock: free_port(),
+        attest: free_port(),
+    };
     fs::copy(made.directory.join("luks.img"), machine.path("luks.img")).unwrap();
     fs::copy(Made::get().directory.join("vm.toml"), machine.path("vm.toml")).unwrap();
     let mut header = vec![0; HEADER_SIZE];

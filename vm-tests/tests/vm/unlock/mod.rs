@@ -4,6 +4,7 @@
 
 mod attacks;
 mod boots;
+mod debian;
 mod luks_path;
 mod network;
 mod volumes;
@@ -16,7 +17,8 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use vm_tests::{Environment, Running, Tool, WorkDir, free_port};
+use vm_tests::nbd::Server;
+use vm_tests::{Environment, Launch, Running, Tool, WorkDir, free_port};
 
 use crate::fixtures::{check, directory, tree};
 use crate::simulator::{root_file, simulated};
@@ -56,7 +58,7 @@ impl Owners {
     }
 }
 
-/// A small encrypted root, its sidecar and key: made once, copied for each test.
+/// An encrypted root, its sidecar and key: made once, copied for each test.
 struct Made {
     directory: PathBuf,
 }
@@ -65,19 +67,37 @@ struct Made {
 const ROOM: &str = "64M";
 
 impl Made {
+    /// A small one with the probe as its init.
     fn get() -> &'static Made {
+        static MADE: LazyLock<Made> =
+            LazyLock::new(|| Made::of("encrypted", &tree(), &["--root-owned", "--size", ROOM]));
+        &MADE
+    }
+
+    /// The Debian, without the host keys that its package made: the first boot makes them.
+    fn debian() -> &'static Made {
         static MADE: LazyLock<Made> = LazyLock::new(|| {
-            let made = Made { directory: directory().join("encrypted") };
-            fs::create_dir_all(&made.directory).unwrap();
-            let mut encrypt = Tool::Ravelin.command();
-            encrypt.args(["--quiet", "image", "encrypt", "--root-owned", "--size", ROOM]);
-            encrypt.arg("--from").arg(tree_without_keys(&made.directory.join("tree")));
-            encrypt.arg("--output").arg(made.directory.join("root.img"));
-            encrypt.arg("--vm").arg(made.directory.join("vm.toml"));
-            check(&mut encrypt);
+            let tar = directory().join("debian-without-keys.tar");
+            fs::copy(Tool::DebianRoot.path(), &tar).unwrap();
+            let mut delete = Command::new("tar");
+            delete.arg("--file").arg(&tar).args(["--delete", "--wildcards"]);
+            check(delete.arg("./etc/ssh/ssh_host_*"));
+            let made = Made::of("encrypted-debian", &tar, &["--size", "512M"]);
+            fs::remove_file(tar).unwrap();
             made
         });
         &MADE
+    }
+
+    fn of(name: &str, from: &Path, options: &[&str]) -> Made {
+        let made = Made { directory: directory().join(name) };
+        fs::create_dir_all(&made.directory).unwrap();
+        let mut encrypt = Tool::Ravelin.command();
+        encrypt.args(["--quiet", "image", "encrypt"]).args(options).arg("--from").arg(from);
+        encrypt.arg("--output").arg(made.directory.join("root.img"));
+        encrypt.arg("--vm").arg(made.directory.join("vm.toml"));
+        check(&mut encrypt);
+        made
     }
 }
 
@@ -97,6 +117,7 @@ fn tree_without_keys(copy: &Path) -> PathBuf {
 /// own, so that it may play the host with them.
 struct Machine {
     work: WorkDir,
+    ssh: u16,
     unlock: u16,
     attest: u16,
 }
@@ -109,7 +130,11 @@ impl Machine {
 
     /// With these owners and more lines of the measured configuration.
     fn with(owners: &[&str], more: &str) -> Self {
-        let machine = Self::without_initramfs();
+        Self::of(Made::get(), owners, more)
+    }
+
+    fn of(made: &Made, owners: &[&str], more: &str) -> Self {
+        let machine = Self::copy_of(made);
         let lines: Vec<String> =
             owners.iter().map(|name| format!("\"{}\"", Owners::get().line(name))).collect();
         let config = format!("unlock.owners = [{}]\n{more}", lines.join(", "));
@@ -119,11 +144,11 @@ impl Machine {
         machine
     }
 
-    fn without_initramfs() -> Self {
-        let (unlock, attest) = (free_port(), free_port());
-        let machine = Self { work: WorkDir::new(), unlock, attest };
+    fn copy_of(made: &Made) -> Self {
+        let (ssh, unlock, attest) = (free_port(), free_port(), free_port());
+        let machine = Self { work: WorkDir::new(), ssh, unlock, attest };
         for name in ["root.img", "root.img.toml", "root.img.key", "vm.toml"] {
-            fs::copy(Made::get().directory.join(name), machine.path(name)).unwrap();
+            fs::copy(made.directory.join(name), machine.path(name)).unwrap();
         }
         machine
     }
@@ -150,7 +175,7 @@ impl Machine {
         let mut vm = self.vm();
         let network = vm["network"].as_table_mut().unwrap();
         let ports =
-            [("ssh_port", free_port()), ("attest_port", self.attest), ("unlock_port", self.unlock)];
+            [("ssh_port", self.ssh), ("attest_port", self.attest), ("unlock_port", self.unlock)];
         for (key, port) in ports {
             network.insert(key.to_owned(), toml::Value::Integer(port.into()));
         }
@@ -180,7 +205,20 @@ impl Machine {
 
     /// Starts it and waits until it waits for its key.
     fn start(&self) -> Running {
-        let mut machine = simulated(&self.path("vm.toml")).time_limit(LIMIT).start();
+        Self::waiting(simulated(&self.path("vm.toml")))
+    }
+
+    /// The same, with a disk that the test serves in place of the file.
+    fn start_on(&self, disk: &Server) -> Running {
+        let mut vm = self.vm();
+        vm.remove("disks");
+        let host = self.path("host.toml");
+        fs::write(&host, vm.to_string()).unwrap();
+        Self::waiting(simulated(&host).served_disk(disk, "ravelin-root"))
+    }
+
+    fn waiting(launch: Launch) -> Running {
+        let mut machine = launch.time_limit(LIMIT).start();
         machine.wait_for("unlock: waiting for");
         machine
     }

@@ -239,7 +239,12 @@ impl Roots {
     /// A machine of the test's own with it and these settings. Owners are named where
     /// one is needed.
     pub(super) fn with(&self, settings: &str) -> Machine {
-        let machine = Machine { work: WorkDir::new(), unlock: free_port(), attest: free_port() };
+        let machine = Machine {
+            work: WorkDir::new(),
+            ssh: free_port(),
+            unlock: free_port(),
+            attest: free_port(),
+        };
         for name in self.files {
             fs::copy(self.directory.join(name), machine.path(name)).unwrap();
         }
