@@ -14,7 +14,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -116,6 +116,21 @@ impl Output {
             .or_else(|error| if lacks_tmpfile(error) { hidden(&directory) } else { Err(error) })
             .map_err(|e| OutputError::Create { path: path.clone(), source: e.into() })?;
         Ok(Self { path, directory, name, file, temporary })
+    }
+
+    /// Gives the file its size, and the room on the disk where the file system can: for
+    /// content that will fill it. A disk that is too small is noticed before hours of
+    /// work, and the file system has less to do for each write.
+    ///
+    /// # Errors
+    /// What the kernel says: no room, above all.
+    pub fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)?;
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
+            // Not every file system can (NFS before 4.2, FAT).
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The file to write to; it can be read and sought too.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command;
 use crate::project::Project;
+use crate::setup;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// With a triple, cargo leaves build scripts and procedural macros as they are.
@@ -40,7 +41,10 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     for name in &arguments.targets {
         ensure!(known.contains(name), "{name} is no target; {} are", known.join(", "));
     }
+    // Some targets are parts of PID 1, which needs what set-up installs.
+    let prepared = setup::ensure(project)?;
     let mut build = project.cargo();
+    prepared.export_tools(&mut build);
     build.args(["build", "--package", "fuzz", "--features", "libfuzzer"]);
     build.args(["--profile", "fuzz", "--target", TRIPLE]);
     command::run(build.env("RUSTFLAGS", COVERAGE))?;

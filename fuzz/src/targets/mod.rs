@@ -3,12 +3,15 @@
 mod cmdline;
 mod configuration;
 mod cpio;
+mod dhcp;
 mod evidence;
 mod gpt;
 mod integrity_superblock;
 mod journal;
 mod luks_header;
+mod netlink;
 mod release;
+mod release_signature;
 mod responder;
 mod verity_superblock;
 mod volume_spec;
@@ -28,12 +31,15 @@ pub const TARGETS: &[Target] = targets![
     cmdline,
     configuration,
     cpio,
+    dhcp,
     evidence,
     gpt,
     integrity_superblock,
     journal,
     luks_header,
+    netlink,
     release,
+    release_signature,
     responder,
     verity_superblock,
     volume_spec,

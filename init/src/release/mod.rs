@@ -48,6 +48,7 @@ use verify::Owner;
 
 pub use log::Sink;
 pub use reporter::Ask;
+pub use verify::is_signed;
 
 /// What is asked for.
 pub struct Setup {

@@ -71,6 +71,14 @@ pub(super) fn signer(
     }
 }
 
+/// Whether `signature` is an SSHSIG blob by which one of `owners` releases `statement`:
+/// all that the release server asks of a signature, for whoever wants to try it alone.
+#[must_use]
+pub fn is_signed(owners: &[PublicKey], signature: &[u8], statement: &[u8]) -> bool {
+    let owners: ssh_key::Result<Vec<Owner>> = owners.iter().cloned().map(Owner::new).collect();
+    owners.is_ok_and(|owners| signer(&owners, signature, statement).is_ok())
+}
+
 /// What a blob says. It is read here, because `ssh-key` takes some lengths that are not
 /// true; the key is compared as it is encoded.
 struct Fields<'a> {

@@ -172,7 +172,7 @@ pub fn encrypt(
     };
     let write_error = |source| BuildError::Write { path: disk_path.to_owned(), source };
     let disk = Output::create(disk_path)?;
-    disk.file().set_len(area.size).map_err(write_error)?;
+    disk.reserve(area.size).map_err(write_error)?;
     disk.file().write_all_at(&header, area.offset).map_err(write_error)?;
     progress.stage("encrypting", Some(layout.volume_sectors().saturating_mul(SECTOR)));
     let advance = |bytes| progress.advance(bytes);
