@@ -11,13 +11,17 @@ pub(super) const MAGIC: &[u8] = b"!<arch>\n";
 /// text, the size decimal), and two that end it.
 const HEAD: usize = 60;
 
+/// The most that a package unpacks to, in bytes. (Debian's kernels have 500 MB.)
+const MAX_FILES: u64 = 8 << 30;
+
 /// The text of `boot/config-*`.
 pub(super) fn configuration(bytes: &[u8]) -> Result<Vec<u8>, KernelFileError> {
     let what = "package's files";
     let failed = |source| KernelFileError::Unpack { what, source };
     let data = data(bytes)?;
-    let mut archive = tar::Archive::new(unpack::reader(data).map_err(failed)?);
-    for entry in archive.entries().map_err(failed)? {
+    let mut archive = tar::Archive::new(unpack::reader(data).map_err(failed)?.take(MAX_FILES));
+    // Raw: a member that only has a long name or attributes of the next is not read.
+    for entry in archive.entries().map_err(failed)?.raw(true) {
         let entry = entry.map_err(failed)?;
         let path = entry.path_bytes();
         let path = path.strip_prefix(b"./").unwrap_or(&path);

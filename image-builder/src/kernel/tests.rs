@@ -132,3 +132,23 @@ fn a_real_kernel_is_read() {
         }
     }
 }
+
+/// A long name of a gigabyte in a small package is not unpacked into memory.
+#[test]
+fn a_bomb_of_names_is_passed_over() {
+    let mut tar = Vec::new();
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(1 << 30);
+    header.set_cksum();
+    tar.extend_from_slice(header.as_bytes());
+    let rest = std::io::repeat(b'a').take(1 << 30).chain([0; 1024].as_slice());
+    let data = zstd::encode_all(tar.as_slice().chain(rest), 1).unwrap();
+    let mut deb = b"!<arch>\n".to_vec();
+    deb.extend_from_slice(
+        format!("{:<16}{:<32}{:<10}`\n", "data.tar.zst", 0, data.len()).as_bytes(),
+    );
+    deb.extend_from_slice(&data);
+    let error = of_bytes(&deb).unwrap_err();
+    assert!(matches!(error, KernelFileError::Package(_)), "{error:?}");
+}

@@ -207,7 +207,7 @@ pub(crate) fn run(arguments: &Unlock, terminal: &Terminal) -> Result {
     terminal.note("the release was sent; waiting for the VM to open its volumes");
     let epochs = opened(&mut session, arguments.place.open_timeout, terminal)?;
     session.close();
-    raise_epochs(&volumes, &epochs)?;
+    raise_epochs(&volumes, &epochs, terminal)?;
     printed.opened(&ready.identity.fingerprint(), &epochs);
     printed.end(terminal)?;
     Ok(Exit::Success)

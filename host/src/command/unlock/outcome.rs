@@ -34,7 +34,11 @@ pub(super) fn opened(
 }
 
 /// Writes the epochs that the VM reports into the sidecars.
-pub(super) fn raise_epochs(volumes: &[Volume<'_>], epochs: &[(VolumeName, u64)]) -> Result<()> {
+pub(super) fn raise_epochs(
+    volumes: &[Volume<'_>],
+    epochs: &[(VolumeName, u64)],
+    terminal: &Terminal,
+) -> Result<()> {
     let names = volumes.iter().map(|volume| &volume.planned.name);
     if !names.eq(epochs.iter().map(|(name, _)| name)) {
         return Err(Failure::no_answer("the VM reports the epochs of other volumes")
@@ -44,21 +48,27 @@ pub(super) fn raise_epochs(volumes: &[Volume<'_>], epochs: &[(VolumeName, u64)])
         let (Some(sidecar), Some(path)) = (&volume.sidecar, volume.planned.sidecar()) else {
             continue;
         };
-        if *epoch < sidecar.epoch.0 {
+        // Each boot writes the next epoch before it is reported.
+        if *epoch <= sidecar.epoch.0 {
             return Err(Failure::refused(format!(
-                "the VM reports epoch {epoch} of the volume {name}, lower than the sidecar's {}",
+                "the VM reports epoch {epoch} of the volume {name}, not above the sidecar's {}",
                 sidecar.epoch.0
             ))
             .help("the VM must not have opened it; its sidecar was not changed"));
         }
-        if *epoch > sidecar.epoch.0 {
-            let mut raised = sidecar.clone();
-            raised.epoch = luks::Epoch(*epoch);
-            raised.save(path).remedy(format!(
-                "the VM is open; set epoch = {epoch} in {} yourself",
-                path.display()
-            ))?;
+        let others = epoch - sidecar.epoch.0 - 1;
+        if others > 0 {
+            terminal.warning(&format!(
+                "the volume {name} was opened {others} times since the last report: by releases \
+                 whose answer did not arrive, or by another owner"
+            ));
         }
+        let mut raised = sidecar.clone();
+        raised.epoch = luks::Epoch(*epoch);
+        raised.save(path).remedy(format!(
+            "the VM is open; set epoch = {epoch} in {} yourself",
+            path.display()
+        ))?;
     }
     Ok(())
 }
