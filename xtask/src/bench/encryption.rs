@@ -7,7 +7,7 @@ use super::report::{Against, Goal, Quantity, Row};
 use super::samples::{Encryption, EncryptionRound, Spent};
 use super::statistics::median;
 
-/// Of the speed of AES-256 and HMAC-SHA256 alone.
+/// Of the speed of AES-256-XTS and HMAC-SHA256 alone.
 const OF_THE_BOUND: Goal = Goal::AtLeast(0.7);
 
 pub(crate) fn rows(encryption: &Encryption) -> Vec<Row> {
@@ -28,7 +28,7 @@ fn row(encryption: &Encryption, clock_name: &str, clock: fn(Spent) -> f64) -> Op
         what: format!("encrypted volume of {}, {clock_name}", Quantity::Bytes(encryption.bytes)),
         measured: Quantity::Seconds(median(of(|round| round.ours))?),
         against: Some(Against {
-            what: "AES-256 and HMAC-SHA256 alone, two threads".to_owned(),
+            what: "AES-256-XTS and HMAC-SHA256 alone, two threads".to_owned(),
             quantity: Quantity::Seconds(median(of(|round| round.bound))?),
         }),
         ratio: median(ratios),
