@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
 enum Benchmark {
     /// Hash tree of 2 GiB, against SHA-256 alone and `veritysetup format`
     Verity,
-    /// Encrypted volume of 2 GiB, against AES-256 and HMAC-SHA256 alone
+    /// Encrypted volume of 2 GiB, against AES-256-XTS and HMAC-SHA256 alone
     Encryption,
     /// Launch measurement, against `sev-snp-measure` and SHA-256 alone
     Measurement,

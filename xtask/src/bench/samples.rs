@@ -58,7 +58,7 @@ pub(crate) struct Encryption {
 pub(crate) struct EncryptionRound {
     /// `luks::seal`, two threads, from file to file.
     pub(crate) ours: Spent,
-    /// AES-256 and HMAC-SHA256 alone: two threads, each over its half, in memory.
+    /// AES-256-XTS and HMAC-SHA256 alone: two threads, in memory.
     pub(crate) bound: Spent,
 }
 
