@@ -1,6 +1,8 @@
 //! Encrypted disks from a tree: the ext4 inside is one to be written to, and is
 //! without a fault; nothing in clear stays behind.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
 mod disk_common;
 
 use std::fs;

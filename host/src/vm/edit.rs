@@ -154,8 +154,8 @@ impl VmEditor {
             VmError::Shape { path: self.path.clone(), key: "sev", expected: "a table ([sev])" };
         let sev = self.document.entry("sev").or_insert_with(|| Item::Table(Table::new()));
         let sev = sev.as_table_like_mut().ok_or(shape)?;
-        put(sev, "id_block", &block.to_base64());
-        put(sev, "id_auth", &auth.to_base64());
+        put(sev, "id_block", block.to_base64());
+        put(sev, "id_auth", auth.to_base64());
         sev.remove("author_key");
         Ok(())
     }

@@ -195,17 +195,19 @@ fn by_header(arguments: &Decrypt, disk: &Path, terminal: &Terminal) -> Result<Re
 /// A key that does not open, a header that is refused and a sector that was changed
 /// are the answer "no".
 fn failure(error: DecryptError) -> Failure {
-    let refused = match &error {
-        DecryptError::Volume { source, .. } => matches!(
-            source,
-            OpenError::NotAuthentic { .. }
+    let refused = matches!(
+        &error,
+        DecryptError::Volume {
+            source: OpenError::NotAuthentic { .. }
                 | OpenError::Superblock(_)
                 | OpenError::Journal(_)
                 | OpenError::Tail(_)
-        ),
-        DecryptError::Keyslot { source, .. } => matches!(source, UnlockError::Passphrase),
-        other => matches!(other, DecryptError::WrongKey { .. } | DecryptError::Header { .. }),
-    };
+                | OpenError::Ended { .. },
+            ..
+        } | DecryptError::Keyslot { source: UnlockError::Passphrase, .. }
+            | DecryptError::WrongKey { .. }
+            | DecryptError::Header { .. }
+    );
     let partitions = matches!(error, DecryptError::Partitions { .. });
     let failure = if refused { Failure::refused(error) } else { Failure::new(error) };
     if partitions {

@@ -10,24 +10,27 @@ use crate::failure::{Failure, Result};
 /// A file of a command: what it is to the user, and where.
 pub(super) type Place<'a> = (&'static str, Option<&'a Path>);
 
+/// What it is to the user, and its device and inode if it is there.
+type Seen = (&'static str, Option<(u64, u64)>);
+
 /// Refuses two that are the same file, by whatever names.
 ///
 /// # Errors
 /// A usage error that names both.
 pub(super) fn distinct(places: &[Place<'_>]) -> Result<()> {
-    let mut seen: Vec<(&'static str, Option<(u64, u64)>, PathBuf)> = Vec::new();
+    let mut seen: Vec<(Seen, PathBuf)> = Vec::new();
     for (what, path) in places {
         let Some(path) = path else { continue };
         let (node, name) = (node(path), name(path));
         let same =
-            seen.iter().find(|(_, other, at)| *at == name || node.is_some() && *other == node);
-        if let Some((other, ..)) = same {
+            seen.iter().find(|((_, other), at)| *at == name || node.is_some() && *other == node);
+        if let Some(((other, _), _)) = same {
             let text = format!("{}: {other} and {what} are the same file", path.display());
             return Err(
                 Failure::usage(text).help("nothing was written; give each a file of its own")
             );
         }
-        seen.push((what, node, name));
+        seen.push(((what, node), name));
     }
     Ok(())
 }

@@ -5,9 +5,6 @@
 mod attacks;
 mod boots;
 mod debian;
-mod luks_path;
-mod network;
-mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -37,9 +37,9 @@ pub(crate) fn measure(scratch: &Path, rounds: usize) -> Result<Encryption> {
     let mut samples = Vec::new();
     for number in 0..rounds {
         eprintln!("bench: encrypting 2 GiB, round {} of {rounds}", number + 1);
-        let first = (number % 2 == 0).then(|| Bench::bound());
+        let first = (number % 2 == 0).then(Bench::bound);
         let ours = bench.ours()?;
-        samples.push(EncryptionRound { ours, bound: first.unwrap_or_else(|| Bench::bound()) });
+        samples.push(EncryptionRound { ours, bound: first.unwrap_or_else(Bench::bound) });
     }
     Ok(Encryption { bytes: BYTES, rounds: samples })
 }
