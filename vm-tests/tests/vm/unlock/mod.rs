@@ -98,18 +98,6 @@ impl Made {
     }
 }
 
-/// The small root's files without its SSH host keys, which are no keys.
-fn tree_without_keys(copy: &Path) -> PathBuf {
-    check(Command::new("cp").arg("-a").arg(tree()).arg(copy));
-    for entry in fs::read_dir(copy.join("etc/ssh")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("ssh_host_") {
-            fs::remove_file(path).unwrap();
-        }
-    }
-    copy.to_owned()
-}
-
 /// A VM with an encrypted root, as its owner describes it. The files are this test's
 /// own, so that it may play the host with them.
 struct Machine {
