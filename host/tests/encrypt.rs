@@ -273,7 +273,7 @@ fn refused_commands_leave_nothing() {
     refused(&["--size", "1000001"], 3, "multiple of 4096");
     refused(&["--cipher", "aes-xts-plain64"], 2, "is no cipher");
     refused(&["--sector-size", "1024"], 2, "512 and 4096 are");
-    refused(&["--sidecar", "root.img"], 3, "name of two outputs");
+    refused(&["--sidecar", "root.img"], 2, "are the same file");
     fs::write(directory.path().join("key"), "").unwrap();
     refused(&["--passphrase-file", "key"], 3, "the passphrase is empty");
 }

@@ -48,15 +48,19 @@ pub(super) fn raise_epochs(
         let (Some(sidecar), Some(path)) = (&volume.sidecar, volume.planned.sidecar()) else {
             continue;
         };
-        // Each boot writes the next epoch before it is reported.
-        if *epoch <= sidecar.epoch.0 {
+        if *epoch < sidecar.epoch.0 {
             return Err(Failure::refused(format!(
-                "the VM reports epoch {epoch} of the volume {name}, not above the sidecar's {}",
+                "the VM reports epoch {epoch} of the volume {name}, lower than the sidecar's {}",
                 sidecar.epoch.0
             ))
             .help("the VM must not have opened it; its sidecar was not changed"));
         }
-        let others = epoch - sidecar.epoch.0 - 1;
+        if *epoch == sidecar.epoch.0 {
+            // Each boot writes the next one, unless another release of PID 1 runs there.
+            terminal.warning(&format!("the epoch of the volume {name} did not rise"));
+            continue;
+        }
+        let others = epoch.saturating_sub(sidecar.epoch.0).saturating_sub(1);
         if others > 0 {
             terminal.warning(&format!(
                 "the volume {name} was opened {others} times since the last report: by releases \
