@@ -28,13 +28,10 @@
 
 mod cipher;
 mod header;
-mod io;
 mod journal;
 mod key;
 mod layout;
 mod open;
-mod options;
-mod parallel;
 mod pieces;
 mod seal;
 mod spec;
@@ -43,11 +40,11 @@ mod table;
 mod tail;
 
 pub use cipher::{Cipher, CipherError};
+pub use disk_io::{Memory, Options, ReadAt, Region, WriteAt};
 pub use header::{
     Copy, HEADER_SIZE, Header, HeaderError, HeaderKey, KdfLimits, NewHeader, NewHeaderError,
     UnlockError,
 };
-pub use io::{Memory, ReadAt, Region, WriteAt};
 pub use journal::JournalError;
 pub use key::{Argon2Cost, CostError, SECRET_SIZE, Secret, StretchError, VolumeKey};
 pub use layout::{
@@ -55,7 +52,6 @@ pub use layout::{
     SectorSize,
 };
 pub use open::{OpenError, Volume};
-pub use options::Options;
 pub use seal::{SealError, seal, seal_content};
 pub use spec::{SPEC_SIZE, STRETCH_SALT_SIZE, SpecError, Stretch, VolumeSpec};
 pub use superblock::{SUPERBLOCK_SIZE, SuperblockError};

@@ -13,16 +13,15 @@ use std::io;
 use zeroize::Zeroizing;
 
 use crate::cipher::sector::SectorCipher;
-use crate::io::{ReadAt, WriteAt};
 use crate::journal::{JournalError, Overlay};
 use crate::key::VolumeKey;
 use crate::layout::{Layout, SECTOR};
-use crate::options::Options;
-use crate::parallel;
 use crate::pieces::STEP;
 use crate::spec::VolumeSpec;
 use crate::superblock::{SUPERBLOCK_SIZE, SuperblockError};
 use crate::tail::{Epoch, TAIL_SIZE, TailError};
+use disk_io::Options;
+use disk_io::{ReadAt, WriteAt};
 
 /// A volume on a disk.
 pub struct Volume<'a, R: ?Sized> {
@@ -104,7 +103,7 @@ impl<'a, R: ReadAt + ?Sized> Volume<'a, R> {
         let step = STEP as u64;
         let state = || (Zeroizing::new(vec![0; STEP]), Vec::new());
         let count = bytes.div_ceil(step);
-        parallel::for_each(options.thread_count(), count, state, |(buffer, metadata), index| {
+        disk_io::for_each(options.thread_count(), count, state, |(buffer, metadata), index| {
             let offset = index * step;
             let length = usize::try_from(step.min(bytes - offset)).unwrap_or(0);
             let (buffer, _) = buffer.split_at_mut(length);

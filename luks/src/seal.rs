@@ -11,15 +11,14 @@ use rand_core::CryptoRngCore;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cipher::sector::{Nonces, SectorCipher};
-use crate::io::{ReadAt, WriteAt};
 use crate::journal;
 use crate::key::VolumeKey;
 use crate::layout::{Layout, SECTOR};
-use crate::options::Options;
-use crate::parallel;
 use crate::pieces::STEP;
 use crate::spec::VolumeSpec;
 use crate::tail::TAIL_SIZE;
+use disk_io::Options;
+use disk_io::{ReadAt, WriteAt};
 
 /// Writes a new volume to a disk: from the data offset of `spec` on, to the end of
 /// its last sector. A LUKS2 header before that is [`NewHeader`](crate::NewHeader)'s.
@@ -81,7 +80,7 @@ pub fn seal_content(
         write(disk, &journal::empty_section(layout, index), offset)?;
     }
     let state = || (Zeroizing::new(Vec::new()), Vec::new());
-    parallel::for_each(options.thread_count(), layout.pieces(), state, |(data, metadata), index| {
+    disk_io::for_each(options.thread_count(), layout.pieces(), state, |(data, metadata), index| {
         sealer.piece(index, &plain, data, metadata, options.progress)
     })
 }

@@ -13,15 +13,14 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use uuid::Uuid;
 
+use crate::BuildOptions;
 use crate::data::{Data, ReadError};
 use crate::geometry::{Geometry, GeometryError, HashArea, Level};
 use crate::hasher::{DataHasher, Hasher};
-use crate::io::{ReadAt, WriteAt};
-use crate::options::BuildOptions;
-use crate::parallel;
 use crate::params::Params;
 use crate::root_hash::RootHash;
 use crate::superblock::Superblock;
+use disk_io::{ReadAt, WriteAt};
 
 /// Builds the hash tree of the first `data_blocks` blocks of `data` and returns
 /// its root hash.
@@ -64,7 +63,7 @@ pub fn build(
     let data = Data::new(data, &geometry, options.progress);
     let hasher = DataHasher::new(params);
 
-    parallel::for_each(options.thread_count(), data.pieces(), Vec::new, |buffer, piece| {
+    disk_io::for_each(options.thread_count(), data.pieces(), Vec::new, |buffer, piece| {
         let mut digests = Vec::new();
         data.for_each_block(piece, buffer, |block| {
             hasher.append(block, &mut digests);

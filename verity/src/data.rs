@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::geometry::Geometry;
-use crate::io::ReadAt;
+use disk_io::ReadAt;
 
 /// What a thread takes at a time. A power of two, and as much as the largest
 /// hash block covers, so that a piece fills whole hash blocks of level 0.

@@ -26,9 +26,6 @@ mod build;
 mod data;
 mod geometry;
 mod hasher;
-mod io;
-mod options;
-mod parallel;
 mod params;
 mod root_hash;
 mod superblock;
@@ -37,9 +34,10 @@ mod verify;
 
 pub use build::{BuildError, build};
 pub use data::{Device, ReadError};
+pub use disk_io::{
+    Memory, Options as BuildOptions, Options as VerifyOptions, ReadAt, Region, WriteAt,
+};
 pub use geometry::{Geometry, GeometryError, HashArea};
-pub use io::{Memory, ReadAt, Region, WriteAt};
-pub use options::{BuildOptions, VerifyOptions};
 pub use params::{Algorithm, BlockSize, MAX_SALT, Params, ParamsError, Salt};
 pub use root_hash::{RootHash, RootHashError};
 pub use superblock::{Difference, SUPERBLOCK_SIZE, Superblock, SuperblockError};

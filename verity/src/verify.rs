@@ -12,14 +12,13 @@
 
 use std::fmt;
 
+use crate::VerifyOptions;
 use crate::data::{Data, Device, ReadError, read_at};
 use crate::geometry::{Geometry, GeometryError, HashArea};
 use crate::hasher::{DataHasher, Hasher};
-use crate::io::ReadAt;
-use crate::options::VerifyOptions;
-use crate::parallel;
 use crate::params::{Algorithm, Params};
 use crate::root_hash::RootHash;
+use disk_io::ReadAt;
 
 /// Verifies that the first `data_blocks` blocks of `data` and their hash tree,
 /// which starts at `hash_start_block` of `hash` (in hash blocks, any superblock
@@ -56,7 +55,7 @@ pub fn verify(
     let hasher = DataHasher::new(params);
 
     let state = || (Vec::new(), tree.new_path());
-    parallel::for_each(options.thread_count(), data.pieces(), state, |(buffer, path), piece| {
+    disk_io::for_each(options.thread_count(), data.pieces(), state, |(buffer, path), piece| {
         let mut index = data.first_block(piece);
         data.for_each_block(piece, buffer, |block| {
             tree.authenticate(path, index)?;

@@ -14,8 +14,9 @@ use crate::project::Project;
 /// A crate and what of ours it may build on; `None` is anything.
 const TABLE: &[(&str, Option<&[&str]>)] = &[
     ("protocol", Some(&[])),
-    ("verity", Some(&[])),
-    ("luks", Some(&[])),
+    ("disk-io", Some(&[])),
+    ("verity", Some(&["disk-io"])),
+    ("luks", Some(&["disk-io"])),
     ("kernel-config", Some(&[])),
     ("attestation", Some(&["protocol"])),
     ("simulator", Some(&["protocol", "attestation", "image-builder"])),

@@ -15,9 +15,9 @@
 use std::collections::BTreeMap;
 
 use super::{COMMIT_IDS, ENTRY_SECTORS, UNUSED, commit_id, entry_offset, is_empty, section_bytes};
-use crate::io::ReadAt;
 use crate::layout::{Layout, SECTOR, SECTOR_BYTES};
 use crate::open::{OpenError, read_disk};
+use disk_io::ReadAt;
 
 /// Blocks that are looked up in a journal at most: about 50 MiB of memory. The
 /// journal that the kernel chooses for the largest disk has 119 000.

@@ -11,7 +11,7 @@ use std::thread;
 /// # Errors
 /// The error of the lowest index that fails, however the threads run: once an
 /// index has failed no higher one is started, and lower ones are finished.
-pub(crate) fn for_each<S, E: Send>(
+pub fn for_each<S, E: Send>(
     threads: usize,
     count: u64,
     state: impl Fn() -> S + Sync,
