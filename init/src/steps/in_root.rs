@@ -8,21 +8,27 @@ use protocol::layout;
 use crate::failure::{self, Failure};
 use crate::platform::{Kind, Platform};
 
-/// What is at `path` in the root; `None` if nothing. Where something on the way is no
-/// directory, that: a symbolic link on the way would lead into the initramfs, not
-/// into the root.
+/// Whether there is a directory at `path` in the root; false if there is nothing. A
+/// symbolic link, also one on the way, would lead into the initramfs, not into the root.
 ///
 /// # Errors
-/// From the system.
-pub(super) fn kind(platform: &impl Platform, path: &AbsolutePath) -> Result<Option<Kind>, Failure> {
+/// From the system, or something else is there.
+pub(super) fn is_directory(platform: &impl Platform, path: &AbsolutePath) -> Result<bool, Failure> {
     let mut at = Path::new(layout::SYSROOT).to_owned();
-    let mut what = Some(Kind::Directory);
     for component in path.relative() {
         at.push(component);
-        what = platform.kind(&at).map_err(failure::path("looking at", &at))?;
-        if what != Some(Kind::Directory) {
-            break;
-        }
+        let what = match platform.kind(&at).map_err(failure::path("looking at", &at))? {
+            Some(Kind::Directory) => continue,
+            None => return Ok(false),
+            Some(Kind::Symlink) => "a symbolic link",
+            Some(Kind::File | Kind::BlockDevice | Kind::Other) => "something else",
+        };
+        return Err(Failure::NotADirectory { path: path.as_path().to_owned(), what });
     }
-    Ok(what)
+    Ok(true)
+}
+
+/// That of a path where there has to be a directory and is nothing.
+pub(super) fn nothing(path: &AbsolutePath) -> Failure {
+    Failure::NotADirectory { path: path.as_path().to_owned(), what: "nothing" }
 }

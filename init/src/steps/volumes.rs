@@ -11,7 +11,7 @@ use super::disks::Disks;
 use super::{entropy, evidence, file_system, in_root};
 use crate::boot::{OpenVolume, Progress, log};
 use crate::failure::Failure;
-use crate::platform::{Kind, Level, Platform};
+use crate::platform::{Level, Platform};
 use crate::volume;
 
 /// The volume that takes the writes of the overlays, ready to be mounted.
@@ -52,14 +52,8 @@ pub fn mount(
     let mut mounted = Vec::new();
     for volume in &config.volumes {
         let VolumeTarget::Mount(path) = &volume.target else { continue };
-        let what = match in_root::kind(platform, path)? {
-            Some(Kind::Directory) => None,
-            None => Some("nothing"),
-            Some(Kind::Symlink) => Some("a symbolic link"),
-            Some(Kind::File | Kind::BlockDevice | Kind::Other) => Some("something else"),
-        };
-        if let Some(what) = what {
-            return Err(Failure::NotADirectory { path: path.as_path().to_owned(), what });
+        if !in_root::is_directory(platform, path)? {
+            return Err(in_root::nothing(path));
         }
         let node = ready(platform, config, volume, disks, progress)?;
         let target = Path::new(layout::SYSROOT).join(path.relative());
@@ -77,16 +71,11 @@ fn ready(
     disks: &Disks,
     progress: &mut Progress,
 ) -> Result<PathBuf, Failure> {
-    let open = match progress.volumes.iter().position(|open| open.opened.name == volume.name) {
-        Some(open) => open,
-        None => {
-            let opened = open(platform, config, volume, disks, progress)?;
-            progress.volumes.push(opened);
-            progress.volumes.len().saturating_sub(1)
-        }
-    };
-    let missing = || Failure::OwnerServer(format!("the volume {} is not open", volume.name).into());
-    let open = progress.volumes.get(open).ok_or_else(missing)?;
+    open(platform, config, volume, disks, progress)?;
+    let open = progress.volumes.iter().find(|open| open.opened.name == volume.name);
+    let missing =
+        || Failure::OwnerServer(format!("the volume {} was not released", volume.name).into());
+    let open = open.ok_or_else(missing)?;
     // A power cut may have come between the sealing of a disk and its file system. Zeros
     // of a volume that was in use before are the host's replay.
     let new = open.opened.epoch.is_none_or(|epoch| epoch <= luks::Epoch::FIRST.0 + 1);
@@ -100,13 +89,14 @@ fn ready(
     Ok(open.opened.node.clone())
 }
 
+/// Opens one that does not need an owner; the others are open since the step `unlock`.
 fn open(
     platform: &impl Platform,
     config: &Config,
     volume: &DataVolume,
     disks: &Disks,
     progress: &mut Progress,
-) -> Result<OpenVolume, Failure> {
+) -> Result<(), Failure> {
     let failed = |source| Failure::Volume { name: volume.name.to_string(), source };
     let disk = disks.volume(&volume.name)?;
     let opened = match &volume.key {
@@ -120,11 +110,9 @@ fn open(
             entropy::wait(platform, config)?;
             volume::open_ephemeral(platform, disk, volume, *cipher)
         }
-        // Open since the step `unlock`, or the boot is not here.
-        KeySource::Owner(_) => {
-            let text = format!("the volume {} was not released", volume.name);
-            return Err(Failure::OwnerServer(text.into()));
-        }
+        KeySource::Owner(_) => return Ok(()),
     };
-    Ok(OpenVolume { opened: opened.map_err(failed)?, may_format: volume.provision_if_blank })
+    let opened = opened.map_err(failed)?;
+    progress.volumes.push(OpenVolume { opened, may_format: volume.provision_if_blank });
+    Ok(())
 }

@@ -16,7 +16,7 @@ use super::volumes::UpperLayer;
 use super::{file_system, in_root, mounts};
 use crate::boot::log;
 use crate::failure::{self, Failure};
-use crate::platform::{Kind, Level, Mount, Platform};
+use crate::platform::{Level, Mount, Platform};
 
 /// Directories in which programs of the system neither have set-user-ID bits
 /// nor device nodes. Others (`/var`, where people unpack roots) may.
@@ -84,22 +84,14 @@ fn present<'a>(
 ) -> Result<Vec<&'a WritableDirectory>, Failure> {
     let mut present = Vec::new();
     for directory in list {
-        let path = directory.path.as_path();
-        let what = match in_root::kind(platform, &directory.path)? {
-            Some(Kind::Directory) => {
-                present.push(directory);
-                continue;
-            }
-            None if !explicit => {
-                let line = format!("writable: the root has no {}, left out", path.display());
-                log(platform, Level::Info, &line);
-                continue;
-            }
-            None => "nothing",
-            Some(Kind::Symlink) => "a symbolic link",
-            Some(Kind::File | Kind::BlockDevice | Kind::Other) => "something else",
-        };
-        return Err(Failure::NotADirectory { path: path.to_owned(), what });
+        if in_root::is_directory(platform, &directory.path)? {
+            present.push(directory);
+        } else if explicit {
+            return Err(in_root::nothing(&directory.path));
+        } else {
+            let path = directory.path.as_path().display();
+            log(platform, Level::Info, &format!("writable: the root has no {path}, left out"));
+        }
     }
     Ok(present)
 }
