@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
-use serde_json::Value;
 use vm_tests::{Environment, Running, Stop, Tool, WorkDir, free_port, sha256_of_file};
 
 use crate::debian::{Image, LIMIT};
 use crate::fixtures::check;
+use crate::said::Said;
 use crate::simulator::{root_file, simulated};
 
 /// A VM as its owner describes it, on ports of its own.
@@ -65,9 +65,9 @@ impl Owner {
     }
 
     /// Asks until somebody answers.
-    pub(crate) fn attest(&self, more: &[&str]) -> Verdict {
+    pub(crate) fn attest(&self, more: &[&str]) -> Said {
         let mut ravelin = self.ravelin(&["attest", "--json", "--wait", "5m"]);
-        Verdict::of(&ravelin.args(more).output().unwrap())
+        Said::of(&ravelin.args(more).output().unwrap())
     }
 
     /// The configuration by which ssh knows the VM as `vm`; `more` are options of
@@ -106,24 +106,8 @@ impl Owner {
     }
 }
 
-/// What `ravelin attest --json` said.
-pub(crate) struct Verdict {
-    code: Option<i32>,
-    pub(crate) json: Value,
-    text: String,
-}
-
-impl Verdict {
-    fn of(output: &Output) -> Self {
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let json = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-        Self { code: output.status.code(), json, text }
-    }
-
+/// What `ravelin attest --json` may say.
+impl Said {
     #[track_caller]
     pub(crate) fn accepted(&self) -> &Self {
         assert_eq!(self.code, Some(0), "{}", self.text);

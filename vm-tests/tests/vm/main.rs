@@ -20,6 +20,7 @@ mod images;
 mod initramfs;
 mod on_disk;
 mod power_cuts;
+mod said;
 mod simulator;
 mod unlock;
 mod volume_attacks;

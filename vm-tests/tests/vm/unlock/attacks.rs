@@ -100,7 +100,7 @@ fn wrong_keys_and_wrong_owners_are_told_and_change_nothing() {
     let before = vm_tests::sha256_of_file(&owner.path("root.img"));
 
     let stranger = owner.command_of("stranger").output().unwrap();
-    super::Answer::of(&stranger).failed(1, &["owner"]);
+    crate::said::Said::of(&stranger).failed(1, &["owner"]);
 
     let key = owner.path("root.img.key");
     let right = keep(&key);

@@ -4,7 +4,8 @@ use std::fs;
 
 use vm_tests::Stop;
 
-use super::{Answer, Machine};
+use super::Machine;
+use crate::said::Said;
 
 /// One boot and another: the root is encrypted, authenticated and writable; what was
 /// written is there again; the epoch rises; nothing secret is said anywhere.
@@ -70,12 +71,12 @@ fn two_of_three_owners_have_to_agree() {
     let sidecar = owner.path("root.img.toml");
     let text = fs::read_to_string(&sidecar).unwrap();
     fs::write(&sidecar, text.replace("epoch = 1", "epoch = 0")).unwrap();
-    let other = Answer::of(&owner.command_of("second").output().unwrap());
+    let other = Said::of(&owner.command_of("second").output().unwrap());
     other.failed(1, &["differs"]);
     machine.check("the second owner");
     fs::write(&sidecar, text).unwrap();
-    Answer::of(&owner.command_elsewhere("third").output().unwrap()).opened();
-    Answer::of(&first.wait_with_output().unwrap()).opened();
+    Said::of(&owner.command_elsewhere("third").output().unwrap()).opened();
+    Said::of(&first.wait_with_output().unwrap()).opened();
     machine.finish().booted();
 }
 

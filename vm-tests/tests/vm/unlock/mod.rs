@@ -8,16 +8,16 @@ mod debian;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
 use vm_tests::nbd::Server;
 use vm_tests::{Environment, Launch, Running, Tool, WorkDir, free_port};
 
 use crate::fixtures::{check, directory, tree};
+use crate::said::Said;
 use crate::simulator::{root_file, simulated};
 
 /// An emulated machine, and a dozen conversations with it.
@@ -243,8 +243,8 @@ impl Machine {
     }
 
     /// Unlocks it.
-    fn unlock(&self, more: &[&str]) -> Answer {
-        Answer::patiently(self.command().args(more))
+    fn unlock(&self, more: &[&str]) -> Said {
+        Said::patiently(self.command().args(more))
     }
 
     /// The least epoch that the sidecar accepts.
@@ -275,14 +275,8 @@ impl Machine {
     }
 }
 
-/// What `ravelin unlock --json` said.
-struct Answer {
-    code: Option<i32>,
-    json: Value,
-    text: String,
-}
-
-impl Answer {
+/// What `ravelin unlock --json` may say.
+impl Said {
     /// That of a guest that takes releases: after one that failed it takes none for a
     /// while.
     fn patiently(command: &mut Command) -> Self {
@@ -293,16 +287,6 @@ impl Answer {
             }
             thread::sleep(Duration::from_millis(500));
         }
-    }
-
-    fn of(output: &Output) -> Self {
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let json = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-        Self { code: output.status.code(), json, text }
     }
 
     /// The volumes are open.
