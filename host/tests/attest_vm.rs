@@ -14,26 +14,14 @@ mod measurement_common;
 mod responder_support;
 #[path = "../../attestation/tests/verify_support/mod.rs"]
 mod verify_support;
+mod vm_support;
 
 use std::fs;
 use std::path::Path;
 
 use common::{Ran, codes, run};
-use measurement_common::Random;
-use measurement_common::ovmf::Ovmf;
 use responder_support::{AT, Responder, at_home, host_keys, measurement, vm, write_root};
-
-/// A VM with synthetic files, and more lines of its description.
-fn describe(directory: &Path, more: &str) {
-    fs::write(directory.join("ovmf.fd"), Ovmf::default().image()).unwrap();
-    fs::write(directory.join("vmlinuz"), Random(2).bytes(70_000)).unwrap();
-    fs::write(directory.join("initrd"), Random(3).bytes(90_001)).unwrap();
-    let text = format!(
-        "format = 1\nfirmware = \"ovmf.fd\"\nkernel = \"vmlinuz\"\ninitrd = \"initrd\"\n\
-         cmdline = \"console=ttyS0\"\n{more}"
-    );
-    fs::write(directory.join("vm.toml"), text).unwrap();
-}
+use vm_support::describe;
 
 /// Where the description leads to, as it is written there.
 fn network(responder: &Responder) -> String {

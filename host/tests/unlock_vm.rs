@@ -10,27 +10,20 @@ mod responder_support;
 mod unlock_support;
 #[path = "../../attestation/tests/verify_support/mod.rs"]
 mod verify_support;
+mod vm_support;
 
 use std::fs;
 use std::path::Path;
 
 use common::{Ran, codes, run};
 use measurement_common::Random;
-use measurement_common::ovmf::Ovmf;
 use responder_support::{AT, at_home, vm};
 use unlock_support::{Guest, epoch, home};
 
-/// A VM with synthetic files and the encrypted disk, and more of its description.
+/// A VM with the encrypted disk, and more of its description.
 fn describe(directory: &Path, more: &str) {
-    fs::write(directory.join("ovmf.fd"), Ovmf::default().image()).unwrap();
-    fs::write(directory.join("vmlinuz"), Random(2).bytes(70_000)).unwrap();
-    fs::write(directory.join("initrd"), Random(3).bytes(90_001)).unwrap();
-    let text = format!(
-        "format = 1\nfirmware = \"ovmf.fd\"\nkernel = \"vmlinuz\"\ninitrd = \"initrd\"\n\
-         cmdline = \"console=ttyS0\"\n{more}\n[[disks]]\nfile = \"root.img\"\n\
-         serial = \"ravelin-root\"\nread_only = false\n"
-    );
-    fs::write(directory.join("vm.toml"), text).unwrap();
+    let disk = "[[disks]]\nfile = \"root.img\"\nserial = \"ravelin-root\"\nread_only = false\n";
+    vm_support::describe(directory, &format!("{more}\n{disk}"));
 }
 
 fn unlock(directory: &Path, arguments: &[&str]) -> Ran {

@@ -71,17 +71,10 @@ impl Made {
         &MADE
     }
 
-    /// The Debian, without the host keys that its package made: the first boot makes them.
+    /// The Debian. The image has no host keys: the first boot makes them.
     fn debian() -> &'static Made {
         static MADE: LazyLock<Made> = LazyLock::new(|| {
-            let tar = directory().join("debian-without-keys.tar");
-            fs::copy(Tool::DebianRoot.path(), &tar).unwrap();
-            let mut delete = Command::new("tar");
-            delete.arg("--file").arg(&tar).args(["--delete", "--wildcards"]);
-            check(delete.arg("./etc/ssh/ssh_host_*"));
-            let made = Made::of("encrypted-debian", &tar, &["--size", "512M"]);
-            fs::remove_file(tar).unwrap();
-            made
+            Made::of("encrypted-debian", &Tool::DebianRoot.path(), &["--size", "512M"])
         });
         &MADE
     }
