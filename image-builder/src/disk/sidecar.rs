@@ -197,20 +197,33 @@ pub enum SidecarError {
     Serial(String),
 }
 
+/// The text of a sidecar of either kind; `None` if it is larger than any.
+pub(super) fn text(path: &Path) -> io::Result<Option<String>> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    Ok((text.len() as u64 <= MAX_BYTES).then_some(text))
+}
+
+/// The version that a sidecar of either kind says it has. It comes first: a later one
+/// may have other fields.
+pub(super) fn version(text: &str) -> Result<u32, toml::de::Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    toml::from_str(text).map(|Version { format }| format)
+}
+
 impl Sidecar {
     /// Loads and checks a sidecar.
     ///
     /// # Errors
     /// [`SidecarError`].
     pub fn load(path: &Path) -> Result<Sidecar, SidecarError> {
-        let failed = |source| SidecarError::Read { path: path.to_owned(), source };
-        let mut text = String::new();
-        let file = File::open(path).map_err(failed)?;
-        file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(SidecarError::TooLarge { path: path.to_owned() });
-        }
-        Sidecar::parse(&text)
+        let text =
+            text(path).map_err(|source| SidecarError::Read { path: path.to_owned(), source });
+        let too_large = || SidecarError::TooLarge { path: path.to_owned() };
+        Sidecar::parse(&text?.ok_or_else(too_large)?)
     }
 
     /// Reads and checks a sidecar's text.
@@ -218,12 +231,7 @@ impl Sidecar {
     /// # Errors
     /// [`SidecarError`].
     pub fn parse(text: &str) -> Result<Sidecar, SidecarError> {
-        // The version first: a later format may have other fields.
-        #[derive(Deserialize)]
-        struct Version {
-            format: u32,
-        }
-        let Version { format } = toml::from_str(text)?;
+        let format = version(text)?;
         if format != FORMAT {
             return Err(SidecarError::Version(format));
         }

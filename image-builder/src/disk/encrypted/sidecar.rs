@@ -5,8 +5,6 @@
 //! in it is what the owner sends to the guest. Everything in it that follows from
 //! something else in it is checked when it is loaded.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -18,13 +16,11 @@ use uuid::Uuid;
 
 use super::EncryptedSidecarError as Error;
 use super::layout::DiskArea;
-use crate::disk::RootFileSystem;
+use crate::disk::{RootFileSystem, sidecar};
 use crate::output::Output;
 
 /// The only version there is.
 const FORMAT: u32 = 1;
-/// A sidecar has about 1.5 KiB.
-const MAX_BYTES: u64 = 1 << 16;
 
 /// What an encrypted disk is. Loaded, it is consistent in itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,14 +110,10 @@ impl EncryptedSidecar {
     /// # Errors
     /// [`EncryptedSidecarError`](super::EncryptedSidecarError).
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Read { path: path.to_owned(), source };
-        let mut text = String::new();
-        let file = File::open(path).map_err(failed)?;
-        file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(Error::TooLarge { path: path.to_owned() });
-        }
-        Self::parse(&text)
+        let text =
+            sidecar::text(path).map_err(|source| Error::Read { path: path.to_owned(), source });
+        let too_large = || Error::TooLarge { path: path.to_owned() };
+        Self::parse(&text?.ok_or_else(too_large)?)
     }
 
     /// Whether a text is the sidecar of an encrypted disk, of whatever version.
@@ -139,12 +131,7 @@ impl EncryptedSidecar {
     /// # Errors
     /// [`EncryptedSidecarError`](super::EncryptedSidecarError).
     pub fn parse(text: &str) -> Result<Self, Error> {
-        // The version first: a later format may have other fields.
-        #[derive(Deserialize)]
-        struct Version {
-            format: u32,
-        }
-        let Version { format } = toml::from_str(text).map_err(Error::Parse)?;
+        let format = sidecar::version(text).map_err(Error::Parse)?;
         if format != FORMAT {
             return Err(Error::Version(format));
         }
