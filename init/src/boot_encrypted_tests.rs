@@ -494,6 +494,21 @@ fn a_file_system_is_made_only_where_there_is_none() {
         let made_one = fake.calls_of("run /sysroot /sbin/mkfs.xfs").len() == 1;
         assert_eq!(made_one, made, "{provision}");
     }
+    // Attack: zeros with their tags, from when the volume was sealed, put back at its
+    // start in a later boot. Observed: no file system is made over it. Closed: its epoch.
+    let made = |fake: &Fake| {
+        fake.releases.take();
+        let data = ReleasedVolume { provision: true, ..volume("data", 2, DATA) };
+        release(fake, vec![volume("root", 1, ROOT), data]);
+        assert_eq!(outcome(fake), "");
+        fake.calls_of("run /sysroot /sbin/mkfs.xfs").len()
+    };
+    let first = machine();
+    first.volumes.add_disk("/dev/vdb", vec![0; SIZE]);
+    assert_eq!(made(&first), 1);
+    let mut second = machine();
+    second.volumes = first.volumes.rebooted();
+    assert_eq!(made(&second), 0);
     // The measured configuration may give the permission, too.
     let fake = machine();
     fake.volumes.add_disk("/dev/vdb", vec![0; SIZE]);

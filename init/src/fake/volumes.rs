@@ -70,6 +70,11 @@ impl State {
         self.written.borrow_mut().clear();
     }
 
+    /// The same disks in a machine that was switched off and on.
+    pub(crate) fn rebooted(&self) -> Self {
+        Self { disks: self.disks.clone(), written: self.written.clone(), ..Self::default() }
+    }
+
     /// The names of the mapped devices.
     pub(crate) fn mapped(&self) -> Vec<String> {
         self.mapped.borrow().keys().cloned().collect()
