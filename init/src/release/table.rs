@@ -33,6 +33,10 @@ impl Source {
     }
 }
 
+/// How long a newcomer waits for sessions that were given up: they end at once, on a
+/// machine that is not too busy.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// All sessions, in the order in which they came.
 pub(super) struct Table {
     limit: usize,
@@ -51,16 +55,18 @@ impl Table {
         Self { limit, sessions: Mutex::new(Vec::new()), left: Condvar::new() }
     }
 
-    /// Takes a session in, and gives up another where there are too many. False if
-    /// those that were given up have not ended yet: then it has to wait.
+    /// Takes a session in, and gives up another where there are too many. Waits a moment
+    /// for those that were given up before; false if they do not end.
     pub(super) fn enter(&self, control: &Arc<Control>, source: Source) -> bool {
-        let mut sessions = self.lock();
+        let stopped = |sessions: &Vec<Session>| {
+            sessions.iter().filter(|session| session.control.is_stopped()).count()
+        };
+        let sessions =
+            self.wait_while(Instant::now() + LEAVING, |sessions| stopped(sessions) >= self.limit);
+        let Some(mut sessions) = sessions else { return false };
         let strangers = |session: &&Session| {
             session.control.stage() < Stage::Signed && !session.control.is_stopped()
         };
-        if sessions.iter().filter(|session| session.control.is_stopped()).count() >= self.limit {
-            return false;
-        }
         if sessions.iter().filter(strangers).count() >= self.limit {
             let of_source = |source| {
                 sessions.iter().filter(strangers).filter(|other| other.source == source).count()
@@ -88,20 +94,27 @@ impl Table {
     pub(super) fn clear(&self, gently: Duration) {
         for end in [Control::end, Control::stop] {
             self.lock().iter().for_each(|session| end(&session.control));
-            self.wait_until_empty(Instant::now() + gently);
+            self.wait_while(Instant::now() + gently, |sessions| !sessions.is_empty());
         }
     }
 
-    fn wait_until_empty(&self, until: Instant) {
+    /// The sessions once enough have left that `busy` is over; `None` if that takes
+    /// longer than until `until`.
+    fn wait_while(
+        &self,
+        until: Instant,
+        busy: impl Fn(&Vec<Session>) -> bool,
+    ) -> Option<MutexGuard<'_, Vec<Session>>> {
         let mut sessions = self.lock();
-        while !sessions.is_empty() {
+        while busy(&sessions) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return None;
             }
             let waited = self.left.wait_timeout(sessions, left);
             sessions = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        Some(sessions)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Session>> {
