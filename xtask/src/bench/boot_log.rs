@@ -58,6 +58,17 @@ impl Times {
     }
 }
 
+/// Milliseconds by the kernel's clock from the line of `program` that starts with `begin`
+/// to the first after it that starts with `end`.
+pub(crate) fn between(log: &Log, program: &str, begin: &str, end: &str) -> Result<f64> {
+    let mut lines = log.iter().filter_map(|(time, line)| Some((*time, text_of(program, line)?)));
+    let mut at = |start: &str| {
+        let line = lines.find(|(_, text)| text.starts_with(start));
+        line.map(|(time, _)| time).with_context(|| format!("the log has no {start:?}"))
+    };
+    Ok(milliseconds(at(begin)?, at(end)?))
+}
+
 /// A step logs one line when it is done, and may log others before that. The
 /// console is written while a line is logged, so that this counts for the next.
 fn steps(log: &Log, program: &str, begin: u64, end: u64) -> Vec<(String, f64)> {
@@ -82,9 +93,14 @@ fn steps(log: &Log, program: &str, begin: u64, end: u64) -> Vec<(String, f64)> {
 /// `PROGRAM: [  12 ms] step: text` to the step and `step: text`. Lines that are
 /// no step's, such as a host key's fingerprint, have no colon after one word.
 fn line_of<'a>(program: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
-    let text = line.strip_prefix(program)?.strip_prefix(": [")?.split_once(" ms] ")?.1;
+    let text = text_of(program, line)?;
     let (name, _) = text.split_once(": ")?;
     (!name.contains(' ')).then_some((name, text))
+}
+
+/// The line without the program's name and clock.
+fn text_of<'a>(program: &str, line: &'a str) -> Option<&'a str> {
+    Some(line.strip_prefix(program)?.strip_prefix(": [")?.split_once(" ms] ")?.1)
 }
 
 fn number_after(text: &str, name: &str) -> Option<f64> {
@@ -138,6 +154,19 @@ mod tests {
                 steps: steps.map(|(name, ms)| (name.to_owned(), ms)).to_vec(),
             }
         );
+    }
+
+    #[test]
+    fn the_time_between_two_lines() {
+        let log = log(&[
+            (1_000, "ravelin: [    1 ms] root: of an earlier log"),
+            (2_000, "ravelin: [    2 ms] unlock: waiting"),
+            (3_500, "ravelin: [    4 ms] unlock: a release of owner"),
+            (9_000, "ravelin: [    9 ms] root: mounted"),
+        ]);
+        let time = between(&log, "ravelin", "unlock: a release", "root: ").unwrap();
+        assert!((time - 5.5).abs() < 1e-9, "{time}");
+        assert!(between(&log, "ravelin", "root: mounted", "root: ").is_err());
     }
 
     #[test]

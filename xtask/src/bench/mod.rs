@@ -16,6 +16,7 @@ mod report;
 mod samples;
 mod sizes;
 mod statistics;
+mod unlock;
 mod verification;
 mod verity;
 
@@ -73,6 +74,8 @@ enum Benchmark {
     Sizes,
     /// PID 1 in QEMU, against a minimal reference init
     Boot,
+    /// Encrypted disks in QEMU, against cryptsetup
+    Unlock,
 }
 
 /// All that one run has found out.
@@ -167,6 +170,9 @@ fn evaluate(samples: Samples) -> Result<Outcome> {
     if let Some(boot) = &samples.boot {
         rows.extend(boot::rows(boot)?);
         steps = boot::steps(boot)?;
+    }
+    if let Some(unlock) = &samples.unlock {
+        rows.extend(unlock::rows(unlock)?);
     }
     Ok(Outcome { machine: Machine::look(), rows, steps, samples })
 }

@@ -16,6 +16,8 @@ pub(crate) struct Samples {
     pub(crate) sizes: Option<Sizes>,
     /// Boots.
     pub(crate) boot: Option<Boot>,
+    /// Encrypted disks in virtual machines.
+    pub(crate) unlock: Option<Unlock>,
     /// Launch measurements.
     pub(crate) measurement: Option<Vec<Guest>>,
     /// Verifications of reports.
@@ -144,6 +146,28 @@ pub(crate) struct Boots {
     pub(crate) ours: Vec<Log>,
     /// By the reference init.
     pub(crate) reference: Vec<Log>,
+}
+
+/// Encrypted disks where they are used, in QEMU.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Unlock {
+    /// Boots of an encrypted root by PID 1.
+    pub(crate) ours: Vec<Log>,
+    /// Rounds in one Debian.
+    pub(crate) cryptsetup: Vec<Cryptsetup>,
+    /// The size of what was encrypted there.
+    pub(crate) bytes: u64,
+}
+
+/// One round in a Debian; milliseconds of the guest's clock.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Cryptsetup {
+    /// `cryptsetup open` and `mount` of the root that PID 1 opens.
+    pub(crate) open: f64,
+    /// `ravelin image encrypt` of a file system.
+    pub(crate) encrypt: f64,
+    /// `cryptsetup luksFormat`, and a copy of the same.
+    pub(crate) format: f64,
 }
 
 /// Lines of a boot's log, each with the kernel's time in microseconds.

@@ -5,7 +5,7 @@ use super::memory::ratio;
 use super::report::{Against, Goal, Quantity, Row};
 use super::samples::Sizes;
 
-const INIT: u64 = 2 << 20;
+const INIT: u64 = 3 << 20;
 const COMPRESSED: u64 = 1_500_000;
 
 pub(crate) fn rows(sizes: &Sizes) -> Vec<Row> {

@@ -99,7 +99,7 @@ impl Images {
     }
 }
 
-fn make_tree(tree: &Path, init: &Path) -> Result<()> {
+pub(crate) fn make_tree(tree: &Path, init: &Path) -> Result<()> {
     for directory in DIRECTORIES {
         fs::create_dir_all(tree.join(directory)).context("make the root's directories")?;
     }

@@ -14,6 +14,7 @@ mod memory;
 mod samples;
 mod sizes;
 mod tools;
+mod unlock;
 mod usage;
 mod verity;
 
@@ -67,6 +68,11 @@ fn main() -> Result<()> {
         let others = Others::watch()?;
         samples.boot = Some(boot::measure(scratch.path(), arguments.boots)?);
         samples.others.push(("boot".to_owned(), others.cores()?));
+    }
+    if asked("unlock") {
+        let others = Others::watch()?;
+        samples.unlock = Some(unlock::measure(scratch.path(), arguments.boots)?);
+        samples.others.push(("unlock".to_owned(), others.cores()?));
     }
     if asked("encryption") {
         let others = Others::watch()?;
