@@ -32,6 +32,7 @@ mod journal;
 mod key;
 mod layout;
 mod open;
+mod outlet;
 mod pieces;
 mod seal;
 mod spec;

@@ -2,8 +2,8 @@
 //! tag, in one pass over the data and on all cores.
 //!
 //! Every sector is sealed, also those that are zero: a sector that was never sealed
-//! is an I/O error for whoever reads it. In memory are one piece (512 KiB) and its
-//! metadata for each thread.
+//! is an I/O error for whoever reads it. In memory are at most three pieces (of 512 KiB)
+//! with their metadata for each thread, and one more.
 
 use std::io;
 
@@ -14,7 +14,8 @@ use crate::cipher::sector::{Nonces, SectorCipher};
 use crate::journal;
 use crate::key::VolumeKey;
 use crate::layout::{Layout, SECTOR};
-use crate::pieces::STEP;
+use crate::outlet::{Outlet, Sealed};
+use crate::pieces::{Piece, STEP};
 use crate::spec::VolumeSpec;
 use crate::tail::TAIL_SIZE;
 use disk_io::Options;
@@ -72,17 +73,27 @@ pub fn seal_content(
     let mut seed = Zeroizing::new([0; 32]);
     random.try_fill_bytes(seed.as_mut()).map_err(|source| SealError::Random { source })?;
     let plain = Plain { data, data_bytes, room, tail: Zeroizing::new(spec.new_tail()) };
-    let sealer = Sealer { layout, cipher, nonces: Nonces::new(&seed), disk };
+    let sealer = Sealer { layout, cipher, nonces: Nonces::new(&seed) };
 
     let section = journal::section_bytes(layout);
     for index in 0..layout.journal_sections() {
         let offset = layout.journal_offset() + u64::from(index) * section;
         write(disk, &journal::empty_section(layout, index), offset)?;
     }
-    let state = || (Zeroizing::new(Vec::new()), Vec::new());
-    disk_io::for_each(options.thread_count(), layout.pieces(), state, |(data, metadata), index| {
-        sealer.piece(index, &plain, data, metadata, options.progress)
-    })
+    let outlet = Outlet::new(options.thread_count(), |piece: Piece, sealed: &Sealed| {
+        write(disk, &sealed.data, layout.data_sector(piece.first) * SECTOR)?;
+        write(disk, &sealed.metadata, layout.metadata_offset(piece.first))
+    });
+    disk_io::for_each(
+        options.thread_count(),
+        layout.pieces(),
+        || (),
+        |(), index| {
+            let piece = layout.piece(index);
+            let sealed = sealer.piece(piece, &plain, outlet.room(), options.progress)?;
+            outlet.put(piece, sealed)
+        },
+    )
 }
 
 fn write(disk: &(impl WriteAt + ?Sized), bytes: &[u8], offset: u64) -> Result<(), SealError> {
@@ -128,29 +139,27 @@ impl<D: ReadAt + ?Sized> Plain<'_, D> {
     }
 }
 
-struct Sealer<'a, W: ?Sized> {
+struct Sealer<'a> {
     layout: &'a Layout,
     cipher: SectorCipher,
     nonces: Nonces,
-    disk: &'a W,
 }
 
-impl<W: WriteAt + ?Sized> Sealer<'_, W> {
+impl Sealer<'_> {
+    /// A piece of the volume, in `room`. What is not sealed yet is wiped on an error.
     fn piece<D: ReadAt + ?Sized>(
         &self,
-        index: u64,
+        piece: Piece,
         plain: &Plain<'_, D>,
-        data: &mut Vec<u8>,
-        metadata: &mut Vec<u8>,
+        mut room: Sealed,
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(), SealError> {
-        let piece = self.layout.piece(index);
-        data.resize(piece.bytes(), 0);
-        metadata.resize(piece.metadata_bytes(self.layout), 0);
+    ) -> Result<Sealed, SealError> {
+        room.data.resize(piece.bytes(), 0);
+        room.metadata.resize(piece.metadata_bytes(self.layout), 0);
         let params = self.layout.params();
         let (block, size) = (params.sector_size.to_usize(), params.cipher.metadata_size());
         let mut sector = piece.first;
-        let steps = data.chunks_mut(STEP).zip(metadata.chunks_mut(STEP / block * size));
+        let steps = room.data.chunks_mut(STEP).zip(room.metadata.chunks_mut(STEP / block * size));
         for (data, metadata) in steps {
             let result = plain.read(data, sector * SECTOR);
             if result.is_err() {
@@ -165,8 +174,7 @@ impl<W: WriteAt + ?Sized> Sealer<'_, W> {
             }
             progress(data.len() as u64);
         }
-        write(self.disk, data, self.layout.data_sector(piece.first) * SECTOR)?;
-        write(self.disk, metadata, self.layout.metadata_offset(piece.first))
+        Ok(room)
     }
 }
 
