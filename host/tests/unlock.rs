@@ -288,12 +288,12 @@ fn what_the_vm_says_has_a_code_and_a_remedy() {
     unlock(home.path(), &Guest::answering(vm(), lower), &[]).code(1);
     assert_eq!(epoch(home.path()), 1);
     // Nobody answers in time.
-    let waits = Guest::answering(vm(), Status::Accepted { have: 1, need: 2 });
+    let waits = Guest::answering(vm(), Status::Accepted { have: 1, need: 2, others: 0 });
     let silent = Guest::new(|_number, end| {
         let evidence = end.evidence(&vm()).encode();
         end.send(FrameType::Evidence, &evidence);
         end.release().unwrap().unwrap();
-        end.say(&Status::Accepted { have: 1, need: 2 });
+        end.say(&Status::Accepted { have: 1, need: 2, others: 0 });
         std::thread::sleep(Duration::from_secs(30));
     });
     for guest in [waits, silent] {

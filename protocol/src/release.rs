@@ -68,6 +68,8 @@ pub const MAX_TEXT: usize = 512;
 pub const SPEC: usize = 96;
 /// Bytes of a volume's secret.
 pub const SECRET: usize = 32;
+/// Bytes of a release's digest ([`digest`]).
+pub const DIGEST: usize = 64;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -383,18 +385,24 @@ impl ReleasedVolume {
     }
 }
 
-/// Whether two encoded releases are equal, in a time that tells nothing of them but
-/// their lengths.
+/// SHA-512 of an encoded release: what owners sign, and what tells releases apart.
+#[must_use]
+pub fn digest(release: &[u8]) -> [u8; DIGEST] {
+    Sha512::digest(release).into()
+}
+
+/// Whether two encoded releases, or their digests, are equal, in a time that tells
+/// nothing of them but their lengths.
 #[must_use]
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
 /// What the owner signs: [`STATEMENT_DOMAIN`], the exporter of
-/// [`SIGNATURE_EXPORTER`], SHA-512 of the encoded release.
+/// [`SIGNATURE_EXPORTER`], [`digest`] of the encoded release.
 #[must_use]
 pub fn statement(exporter: &[u8; 32], release: &[u8]) -> Vec<u8> {
-    [STATEMENT_DOMAIN.as_slice(), exporter, &Sha512::digest(release)].concat()
+    [STATEMENT_DOMAIN.as_slice(), exporter, &digest(release)].concat()
 }
 
 /// The content of a release frame.
@@ -530,7 +538,7 @@ pub enum Refusal {
     UnknownOwner = 3,
     /// Other volumes than those that are waited for.
     Volumes = 4,
-    /// The release differs from that of the owners before.
+    /// Other owners agreed on another release, which opened the volumes.
     Disagreement = 5,
     /// Not enough owners came before the deadline.
     Expired = 6,
@@ -568,6 +576,8 @@ pub enum Status {
         have: u8,
         /// `unlock.threshold`.
         need: u8,
+        /// Owners who sent another release, which does not count for this one.
+        others: u8,
     },
     /// All volumes are open, with the epochs that are on the disks now; the boot goes
     /// on. A volume without epochs has 0.
@@ -607,7 +617,9 @@ impl Status {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Accepted { have, need } => tlv::write(&mut out, ACCEPTED, &[*have, *need]),
+            Self::Accepted { have, need, others } => {
+                tlv::write(&mut out, ACCEPTED, &[*have, *need, *others]);
+            }
             Self::Opened { epochs } => {
                 let mut value = Vec::new();
                 for (name, epoch) in epochs {
@@ -639,7 +651,7 @@ impl Status {
         let length = ReleaseError::Length { tag, length: value.len() };
         match tag {
             ACCEPTED => match *value {
-                [have, need] => Ok(Self::Accepted { have, need }),
+                [have, need, others] => Ok(Self::Accepted { have, need, others }),
                 _ => Err(length),
             },
             OPENED => Ok(Self::Opened { epochs: epochs(value)? }),

@@ -23,7 +23,7 @@ fn release() -> Release {
 
 fn statuses() -> [Status; 3] {
     [
-        Status::Accepted { have: 1, need: 2 },
+        Status::Accepted { have: 1, need: 2, others: 1 },
         Status::Opened { epochs: vec![("data".parse().unwrap(), 0), (VolumeName::root(), 8)] },
         Status::refused(Refusal::NotOpened, "volume root: wrong key\n"),
     ]

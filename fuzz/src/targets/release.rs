@@ -78,7 +78,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         wanted: vec![VolumeName::root()],
     };
     seed(2, &evidence.encode());
-    seed(3, &Status::Accepted { have: 1, need: 2 }.encode());
+    seed(3, &Status::Accepted { have: 1, need: 2, others: 1 }.encode());
     seed(3, &Status::Opened { epochs: vec![(VolumeName::root(), 7)] }.encode());
     seed(3, &Status::refused(Refusal::NotOpened, "root: the key does not open it").encode());
     for kind in KINDS {

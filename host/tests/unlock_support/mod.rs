@@ -141,7 +141,7 @@ impl End {
             None => {}
             Some(Err(why)) => self.say(&Status::refused(why, "not signed by an owner")),
             Some(Ok(release)) => {
-                self.say(&Status::Accepted { have: 1, need: 1 });
+                self.say(&Status::Accepted { have: 1, need: 1, others: 0 });
                 let epoch = |volume: &protocol::release::ReleasedVolume| match volume.key {
                     ReleasedKey::Spec { .. } => found + 1,
                     ReleasedKey::Luks { .. } => 0,

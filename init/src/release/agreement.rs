@@ -4,9 +4,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use protocol::release::Status;
-use zeroize::Zeroizing;
 
-use super::quorum::{Member, Quorum, Refused};
+use super::quorum::{Count, Member, Quorum, Refused, Vote};
 use crate::platform::Released;
 
 /// A [`Quorum`], and what is notified when it changes.
@@ -20,10 +19,10 @@ impl Agreement {
         Self { quorum: Mutex::new(quorum), changed: Condvar::new() }
     }
 
-    pub(super) fn offer(&self, member: Member, release: Zeroizing<Vec<u8>>) -> Result<u8, Refused> {
-        let have = self.lock().offer(member, release, Instant::now());
+    pub(super) fn offer(&self, member: Member, vote: Vote) -> Result<Count, Refused> {
+        let count = self.lock().offer(member, vote, Instant::now());
         self.changed.notify_all();
-        have
+        count
     }
 
     /// Waits for enough owners, at most until `until`; wipes what expires meanwhile and

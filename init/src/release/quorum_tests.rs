@@ -5,10 +5,12 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const KEEP: Duration = Duration::from_secs(100);
 
-fn release(secret: u8) -> Zeroizing<Vec<u8>> {
-    let key = ReleasedKey::Spec { spec: [5; 96], secret: Zeroizing::new([secret; 32]) };
+fn vote(secret: u8) -> Vote {
+    let key =
+        ReleasedKey::Spec { spec: [5; 96], secret: zeroize::Zeroizing::new([secret; 32]) };
     let volume = ReleasedVolume { name: VolumeName::root(), key, min_epoch: 0, provision: false };
-    Release::new(vec![volume]).unwrap().encode()
+    let release = Release::new(vec![volume]).unwrap();
+    Vote { digest: release::digest(&release.encode()), release }
 }
 
 fn quorum(need: u8) -> Quorum {
@@ -26,9 +28,10 @@ fn offer(
     owner: usize,
     secret: u8,
     now: Instant,
-) -> (Result<u8, Refusal>, Arc<Control>) {
+) -> (Result<(u8, u8), Refusal>, Arc<Control>) {
     let (member, session) = member(owner);
-    (quorum.offer(member, release(secret), now).map_err(|(why, _)| why), session)
+    let counted = quorum.offer(member, vote(secret), now);
+    (counted.map(|count| (count.have, count.others)).map_err(|(why, _)| why), session)
 }
 
 fn refusal(session: &Control) -> Option<Refusal> {
@@ -38,23 +41,90 @@ fn refusal(session: &Control) -> Option<Refusal> {
     }
 }
 
+/// The secret that is tried, and by whom.
+fn taken(quorum: &mut Quorum) -> Option<(u8, Vec<String>)> {
+    let Released { release, owners } = quorum.take()?;
+    match &release.volumes()[0].key {
+        ReleasedKey::Spec { secret, .. } => Some((secret[0], owners)),
+        ReleasedKey::Luks { .. } => None,
+    }
+}
+
+fn owners(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
 #[test]
 fn only_distinct_owners_of_equal_releases_count() {
     let (mut quorum, now) = (quorum(3), Instant::now());
-    assert_eq!(offer(&mut quorum, 0, 1, now).0, Ok(1));
-    assert_eq!(offer(&mut quorum, 0, 1, now).0, Ok(1));
-    assert_eq!(offer(&mut quorum, 1, 2, now).0, Err(Refusal::Disagreement));
-    assert_eq!(offer(&mut quorum, 1, 1, now).0, Ok(2));
-    assert!(quorum.take().is_none());
-    // Who takes his word back does not count any more.
-    assert_eq!(offer(&mut quorum, 1, 2, now).0, Err(Refusal::Disagreement));
+    assert_eq!(offer(&mut quorum, 0, 1, now).0, Ok((1, 0)));
+    assert_eq!(offer(&mut quorum, 0, 1, now).0, Ok((1, 0)));
+    assert_eq!(offer(&mut quorum, 1, 2, now).0, Ok((1, 1)));
+    assert_eq!(offer(&mut quorum, 1, 1, now).0, Ok((2, 0)));
+    assert_eq!(taken(&mut quorum), None);
+    // Who changes his word does not count for the old one any more.
+    let (counted, changed) = offer(&mut quorum, 1, 2, now);
+    assert_eq!(counted, Ok((1, 1)));
     let (counted, session) = offer(&mut quorum, 2, 1, now);
-    assert_eq!(counted, Ok(2));
-    assert!(quorum.take().is_none());
-    assert_eq!(offer(&mut quorum, 4, 1, now).0, Ok(3));
-    assert_eq!(session.told(), Some(Status::Accepted { have: 3, need: 3 }));
-    assert_eq!(quorum.take().unwrap().owners, ["0", "2", "4"]);
-    assert!(quorum.take().is_none());
+    assert_eq!(counted, Ok((2, 1)));
+    assert_eq!(taken(&mut quorum), None);
+    assert_eq!(offer(&mut quorum, 4, 1, now).0, Ok((3, 1)));
+    assert_eq!(session.told(), Some(Status::Accepted { have: 3, need: 3, others: 1 }));
+    assert_eq!(taken(&mut quorum), Some((1, owners(&["0", "2", "4"]))));
+    assert_eq!(taken(&mut quorum), None);
+    quorum.answer(&Status::Opened { epochs: Vec::new() }, now);
+    assert_eq!(refusal(&changed), Some(Refusal::Disagreement));
+    assert!(quorum.sets.is_empty());
+}
+
+/// There are never more releases in memory than owners, whatever they send.
+#[test]
+fn an_owner_has_one_release() {
+    let (mut quorum, now) = (quorum(2), Instant::now());
+    let mut earlier: Option<Arc<Control>> = None;
+    for secret in 0..100 {
+        let (counted, session) = offer(&mut quorum, 0, secret, now);
+        assert_eq!(counted, Ok((1, 0)));
+        assert_eq!(quorum.sets.len(), 1);
+        if let Some(earlier) = earlier.replace(session) {
+            assert_eq!(refusal(&earlier), Some(Refusal::Busy));
+        }
+    }
+}
+
+/// What one sends does not touch the others' time, nor when they may come again.
+#[test]
+fn sets_are_apart() {
+    let (mut quorum, now) = (quorum(2), Instant::now());
+    let (_, stranger) = offer(&mut quorum, 0, 9, now);
+    let (_, first) = offer(&mut quorum, 1, 1, now + SECOND * 50);
+    assert!(quorum.expire(now + KEEP));
+    assert_eq!(refusal(&stranger), Some(Refusal::Expired));
+    assert_eq!(first.told(), Some(Status::Accepted { have: 1, need: 2, others: 0 }));
+    let now = now + KEEP;
+    // Two are wrong; two others agree while that is tried.
+    assert_eq!(offer(&mut quorum, 2, 9, now).0, Ok((1, 1)));
+    assert_eq!(offer(&mut quorum, 0, 9, now).0, Ok((2, 1)));
+    assert_eq!(taken(&mut quorum), Some((9, owners(&["2", "0"]))));
+    assert_eq!(offer(&mut quorum, 0, 8, now).0, Err(Refusal::Busy));
+    assert_eq!(offer(&mut quorum, 3, 1, now).0, Ok((2, 0)));
+    assert_eq!(taken(&mut quorum), None, "one at a time");
+    quorum.answer(&Status::refused(Refusal::NotOpened, "wrong"), now);
+    assert_eq!(offer(&mut quorum, 0, 9, now).0, Err(Refusal::Busy));
+    assert_eq!(offer(&mut quorum, 5, 2, now).0, Ok((1, 2)));
+    assert_eq!(taken(&mut quorum), Some((1, owners(&["1", "3"]))));
+}
+
+#[test]
+fn who_agrees_with_what_is_tried_hears_of_it() {
+    let (mut quorum, now) = (quorum(1), Instant::now());
+    offer(&mut quorum, 0, 1, now);
+    assert!(taken(&mut quorum).is_some());
+    let (counted, late) = offer(&mut quorum, 1, 1, now);
+    assert_eq!(counted, Ok((2, 0)));
+    let status = Status::Opened { epochs: Vec::new() };
+    quorum.answer(&status, now);
+    assert_eq!(late.told(), Some(status));
 }
 
 #[test]
@@ -71,14 +141,14 @@ fn a_set_lives_as_long_as_its_first_release() {
     );
     // An offer looks at the time as well.
     let later = now + KEEP * 2;
-    assert_eq!(offer(&mut quorum, 0, 1, later).0, Ok(1));
-    assert_eq!(offer(&mut quorum, 1, 2, later + KEEP).0, Ok(1));
+    assert_eq!(offer(&mut quorum, 0, 1, later).0, Ok((1, 0)));
+    assert_eq!(offer(&mut quorum, 1, 2, later + KEEP).0, Ok((1, 0)));
 }
 
 #[test]
 fn enough_owners_do_not_expire() {
     let (mut quorum, now) = (quorum(1), Instant::now());
-    assert_eq!(offer(&mut quorum, 0, 1, now).0, Ok(1));
+    assert_eq!(offer(&mut quorum, 0, 1, now).0, Ok((1, 0)));
     assert!(!quorum.expire(now + KEEP * 2));
     assert!(quorum.take().is_some());
 }
@@ -88,10 +158,10 @@ fn each_failure_doubles_the_delay() {
     let (mut quorum, mut now) = (quorum(1), Instant::now());
     for seconds in [1, 2, 4, 8, 16, 30, 30, 30] {
         let (counted, session) = offer(&mut quorum, 0, 1, now);
-        assert_eq!(counted, Ok(1));
-        assert_eq!(session.told(), Some(Status::Accepted { have: 1, need: 1 }));
+        assert_eq!(counted, Ok((1, 0)));
+        let accepted = Status::Accepted { have: 1, need: 1, others: 0 };
+        assert_eq!(session.told(), Some(accepted));
         assert!(quorum.take().is_some());
-        assert_eq!(offer(&mut quorum, 1, 1, now).0, Err(Refusal::Busy));
         quorum.answer(&Status::refused(Refusal::NotOpened, "wrong"), now);
         assert_eq!(refusal(&session), Some(Refusal::NotOpened));
         let early = now + SECOND * seconds - Duration::from_millis(1);

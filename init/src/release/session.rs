@@ -6,17 +6,16 @@ use std::time::Instant;
 
 use protocol::release::{
     Evidence, FrameType, REPORT_EXPORTER, Refusal, Release, SIGNATURE_EXPORTER, SignedRelease,
-    Status, VolumeName, statement,
+    Status, VolumeName, digest, statement,
 };
 use protocol::report_data::{Binding, Nonce};
-use zeroize::Zeroizing;
 
 use super::Limits;
 use super::agreement::Agreement;
 use super::channel::{Channel, End};
 use super::control::{Control, Stage};
 use super::log::Log;
-use super::quorum::{Member, Refused};
+use super::quorum::{Count, Member, Refused, Vote};
 use super::reporter::Question;
 use super::socket::Socket;
 use super::table::Table;
@@ -161,27 +160,31 @@ fn offer(
         return Err((Refusal::UnknownOwner, "the key is of no owner".to_owned()));
     };
     let fingerprint = owner.fingerprint().to_owned();
-    check(&release, &shared.wanted)
+    let vote = check(&release, &shared.wanted)
+        .map(|read| Vote { digest: digest(&release), release: read })
         .map_err(|(why, text)| (why, format!("{text} ({fingerprint})")))?;
 
     control.reach(Stage::Signed);
     let session = Arc::clone(control);
     let member = Member { owner: index, fingerprint: fingerprint.clone(), session };
-    let have = shared
+    let Count { have, others } = shared
         .agreement
-        .offer(member, release)
+        .offer(member, vote)
         .map_err(|(why, text)| (why, format!("{text} ({fingerprint})")))?;
-    let line = format!("{fingerprint} releases keys, {have} of {}", shared.need);
+    let mut line = format!("{fingerprint} releases keys, {have} of {}", shared.need);
+    if others > 0 {
+        line.push_str(&format!("; other keys than {others} of the owners"));
+    }
     shared.log.line(Level::Info, &line);
     Ok(())
 }
 
-/// Whether a release is one, of exactly the volumes that are waited for.
-fn check(release: &Zeroizing<Vec<u8>>, wanted: &[VolumeName]) -> Result<(), Refused> {
+/// Reads a release, which has to be of exactly the volumes that are waited for.
+fn check(release: &[u8], wanted: &[VolumeName]) -> Result<Release, Refused> {
     let release =
         Release::decode(release).map_err(|error| (Refusal::Malformed, error.to_string()))?;
     if release.volumes().iter().map(|volume| &volume.name).eq(wanted) {
-        return Ok(());
+        return Ok(release);
     }
     let names: Vec<&str> = wanted.iter().map(VolumeName::as_str).collect();
     Err((Refusal::Volumes, format!("keys are waited for of exactly {}", names.join(", "))))

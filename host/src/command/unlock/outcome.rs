@@ -22,9 +22,16 @@ pub(super) fn opened(
         // Never zero, which would be no limit.
         let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
         match session.status(left).map_err(refusal::silent)? {
-            Status::Accepted { have, need } => {
-                if told.replace((have, need)) != Some((have, need)) {
-                    terminal.note(&format!("accepted: {have} of {need} owners"));
+            Status::Accepted { have, need, others } => {
+                if told.replace((have, need, others)) == Some((have, need, others)) {
+                    continue;
+                }
+                terminal.note(&format!("accepted: {have} of {need} owners"));
+                if others > 0 {
+                    terminal.warning(&format!(
+                        "{others} of the other owners sent another release than you: compare \
+                         sidecars (also `epoch`), keys and --provision"
+                    ));
                 }
             }
             Status::Opened { epochs } => return Ok(epochs),

@@ -26,8 +26,8 @@ pub(super) fn refused(why: Refusal, text: &str) -> Failure {
         ),
         Refusal::Disagreement => (
             Failure::refused(message),
-            "the owners have to send the same: compare sidecars (also `epoch`), keys and \
-             --provision",
+            "enough owners sent something else than you, and the VM boots with that: compare \
+             sidecars (also `epoch`), keys and --provision",
         ),
         Refusal::Expired => (
             Failure::no_answer(message),
