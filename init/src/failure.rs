@@ -423,9 +423,10 @@ const fn report_code(error: &ReportError) -> &'static Code {
     match error {
         ReportError::NoSource { .. } => &codes::REPORT_NO_SOURCE,
         ReportError::Deadline { .. } => &codes::REPORT_DEADLINE,
-        ReportError::Provider { .. } | ReportError::Io { .. } | ReportError::Device(_) => {
-            &codes::REPORT_REFUSED
-        }
+        ReportError::Provider { .. }
+        | ReportError::Io { .. }
+        | ReportError::Device(_)
+        | ReportError::DerivedKey(_) => &codes::REPORT_REFUSED,
         ReportError::Length { .. }
         | ReportError::Version { .. }
         | ReportError::OtherData

@@ -9,7 +9,7 @@ use super::values::{
     WritableDirectories, WritableMode,
 };
 use super::volumes::{GuestSvn, Provision, WritableFs};
-use super::{ConfigError, VolumeCipher, VolumeFormat, VolumeTarget};
+use super::{ConfigError, RootKey, VolumeCipher, VolumeFormat, VolumeTarget};
 use crate::units::{Deadline, MemorySize};
 
 /// Every value that was given, on its own.
@@ -76,6 +76,7 @@ pub(super) fn values(settings: &Settings) -> Result<(), ConfigError> {
             "format": VolumeFormat,
             "cipher": VolumeCipher,
             "provision": Provision,
+            "sealed.root_key": RootKey,
             "sealed.family_id": Flag,
             "sealed.image_id": Flag,
             "sealed.guest_svn": GuestSvn,

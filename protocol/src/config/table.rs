@@ -374,6 +374,14 @@ pub const VOLUME_KEYS: &[Key] = &[
     )
     .only(Scope::Volume(LASTING)),
     key(
+        "sealed.root_key",
+        "vcek or vlek",
+        Default::Value("vcek"),
+        "What the key is derived from: `vcek`, this chip's endorsement key; `vlek`, the key that \
+         AMD gave the provider, so that the volume opens on each of his machines that has it.",
+    )
+    .only(Scope::Volume(SEALED)),
+    key(
         "sealed.family_id",
         "true or false",
         Default::Value("false"),

@@ -105,6 +105,8 @@ pub enum KeySource {
 pub struct Sealing {
     /// The cipher of the volume.
     pub cipher: VolumeCipher,
+    /// What the key is derived from.
+    pub root_key: RootKey,
     /// FAMILY_ID of the ID block.
     pub family_id: bool,
     /// IMAGE_ID of the ID block.
@@ -113,6 +115,16 @@ pub struct Sealing {
     pub guest_svn: Option<u32>,
     /// TCB_VERSION: the processor's committed TCB as an integer, at most its current one.
     pub tcb_version: Option<u64>,
+}
+
+words! {
+    /// The root of a sealed key (AMD 56860, MSG_KEY_REQ, KEY_SEL).
+    RootKey {
+        /// The chip's own endorsement key, the default.
+        Vcek = "vcek",
+        /// The key that AMD gave the provider, which many of his chips may have.
+        Vlek = "vlek",
+    }
 }
 
 words! {

@@ -318,6 +318,7 @@ fn volumes_come_from_both_places_and_are_sorted() {
     let [aux, db, scratch, state] = &config.volumes[..] else { panic!("four") };
     let sealing = Sealing {
         cipher: VolumeCipher::AesXtsHmacSha256,
+        root_key: RootKey::Vcek,
         family_id: false,
         image_id: false,
         guest_svn: None,
@@ -387,6 +388,7 @@ fn volumes_are_held_against_the_rest() {
         ("ephemeral", "format", "ravelin"),
         ("ephemeral", "provision", "never"),
         ("ephemeral", "sealed.family_id", "false"),
+        ("owner", "sealed.root_key", "vcek"),
         ("sealed", "format", "ravelin"),
         ("owner", "cipher", "aes-gcm-random"),
         ("owner", "sealed.tcb_version", "1"),

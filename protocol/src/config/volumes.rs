@@ -81,6 +81,7 @@ fn volume(settings: &Settings, name: &VolumeName) -> Result<DataVolume, ConfigEr
         KeyOrigin::Owner => KeySource::Owner(settings.value(&key("format"))?),
         KeyOrigin::Sealed => KeySource::Sealed(Sealing {
             cipher: settings.value(&key("cipher"))?,
+            root_key: settings.value(&key("sealed.root_key"))?,
             family_id: settings.value::<Flag>(&key("sealed.family_id"))?.0,
             image_id: settings.value::<Flag>(&key("sealed.image_id"))?.0,
             guest_svn: settings.optional::<GuestSvn>(&key("sealed.guest_svn"))?.map(|svn| svn.0),
