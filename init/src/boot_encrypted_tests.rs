@@ -47,6 +47,7 @@ const VOLUMES: &str = "
     mount = '/vault'
     fstype = 'btrfs'
     key = 'sealed'
+    sealed.tcb_version = 'any'
     provision = 'if-blank'
 ";
 

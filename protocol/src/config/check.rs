@@ -8,7 +8,7 @@ use super::values::{
     MachineId, Number, OnCorruption, OnFailure, Port, RootMode, Salt, Selector, VerityAlgorithm,
     WritableDirectories, WritableMode,
 };
-use super::volumes::{GuestSvn, Provision, WritableFs};
+use super::volumes::{GuestSvn, LeastTcb, Provision, WritableFs};
 use super::{ConfigError, RootKey, VolumeCipher, VolumeFormat, VolumeTarget};
 use crate::units::{Deadline, MemorySize};
 
@@ -80,7 +80,7 @@ pub(super) fn values(settings: &Settings) -> Result<(), ConfigError> {
             "sealed.family_id": Flag,
             "sealed.image_id": Flag,
             "sealed.guest_svn": GuestSvn,
-            "sealed.tcb_version": Number,
+            "sealed.tcb_version": LeastTcb,
         );
     }
     Ok(())

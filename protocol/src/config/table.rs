@@ -404,10 +404,11 @@ pub const VOLUME_KEYS: &[Key] = &[
     .only(Scope::Volume(SEALED)),
     key(
         "sealed.tcb_version",
-        "a decimal number below 2^64",
-        Default::Absent("not mixed in"),
-        "A TCB_VERSION that the key depends on, as the integer of the report; at most the \
-         processor's.",
+        "a decimal number below 2^64, or any",
+        Default::Required,
+        "The least firmware of the processor that gets the key, as the integer of a report's \
+         COMMITTED_TCB (`docs/volumes.md` says how to get it). Another number is another key. \
+         `any`: also firmware with known weaknesses.",
     )
     .only(Scope::Volume(SEALED)),
 ];

@@ -113,7 +113,8 @@ pub struct Sealing {
     pub image_id: bool,
     /// GUEST_SVN of the ID block: this value, at most the VM's.
     pub guest_svn: Option<u32>,
-    /// TCB_VERSION: the processor's committed TCB as an integer, at most its current one.
+    /// TCB_VERSION: the least committed TCB of a processor that gets the key, as an integer;
+    /// `None` for any.
     pub tcb_version: Option<u64>,
 }
 
