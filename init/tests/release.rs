@@ -46,12 +46,16 @@ fn one_owner_releases_and_hears_of_it() {
     let released = running.server.wait(later()).unwrap();
     assert_eq!(released.release.encode(), release(1).encode());
     assert_eq!(released.owners, [owner.fingerprint(ssh_key::HashAlg::Sha256).to_string()]);
+    running.server.answer(&opened());
+    assert_eq!(client.status(), opened());
+    client.record();
+    assert!(running.server.wait_recorded());
     // PID 1 stops at once after its answer: the owner hears it all the same.
     let hearing = std::thread::spawn(move || (client.status(), client.is_closed()));
-    running.server.answer(&opened());
+    running.server.answer(&Status::Booting);
     let port = running.port;
     let log = running.stop();
-    assert_eq!(hearing.join().unwrap(), (opened(), true));
+    assert_eq!(hearing.join().unwrap(), (Status::Booting, true));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     assert_eq!(log.len(), 1, "{log:?}");
     assert!(log[0].contains("releases keys, 1 of 1"), "{log:?}");
@@ -85,6 +89,10 @@ fn two_of_three_have_to_agree() {
     assert_eq!(released.release.encode(), release(1).encode());
     running.server.answer(&opened());
     assert_eq!(second.status(), opened());
+    second.record();
+    assert!(running.server.wait_recorded());
+    running.server.answer(&Status::Booting);
+    assert_eq!(second.status(), Status::Booting);
     assert_refused(&other.status(), Refusal::Disagreement);
     let log = running.stop();
     assert!(log.iter().any(|line| line.contains("1 of 2; other keys than 1 of the owners")));
@@ -120,8 +128,65 @@ fn one_owner_cannot_keep_the_others_out() {
         }
         let released = running.server.wait(later()).unwrap();
         assert_eq!(released.release.encode(), release(1).encode());
-        running.server.answer(&opened());
+        running.server.answer(&Status::Booting);
     }
+}
+
+/// Attack: the host drops what the guest says of its epochs, or the answer to it. Closed:
+/// the guest is told that nobody has recorded them, and does not boot.
+#[test]
+fn the_boot_waits_until_an_owner_has_recorded_the_epochs() {
+    let owners = [key(1), key(2)];
+    let opening = |limits: Limits| {
+        let running = Running::start(&owners.each_ref(), 2, limits);
+        let mut clients = [Client::attested(running.port), Client::attested(running.port)];
+        for (client, owner) in clients.iter_mut().zip(&owners) {
+            client.release(owner, &release(1));
+        }
+        assert!(running.server.wait(later()).is_some());
+        running.server.answer(&opened());
+        (running, clients)
+    };
+    // Nobody answers in time.
+    let short = Limits { step: Duration::from_millis(300), ..Limits::default() };
+    let (running, clients) = opening(short);
+    assert!(!running.server.wait_recorded());
+    drop(clients);
+    // Nobody is there any more: no need to wait for them.
+    let (running, clients) = opening(Limits { step: PATIENCE * 60, ..Limits::default() });
+    drop(clients);
+    assert!(!running.server.wait_recorded());
+    // After that others may come, and the same ones.
+    running.server.answer(&Status::refused(Refusal::Unrecorded, "nobody"));
+    let mut again = Client::attested(running.port);
+    assert_eq!(again.release(&owners[0], &release(1)), accepted(1, 2));
+    // One is enough where the other is gone, or silent.
+    let (running, [mut first, second]) = opening(Limits { step: PATIENCE * 60, ..Limits::default() });
+    drop(second);
+    while first.status() != opened() {}
+    first.record();
+    assert!(running.server.wait_recorded());
+    let (running, [mut first, second]) =
+        opening(Limits { step: Duration::from_secs(2), ..Limits::default() });
+    while first.status() != opened() {}
+    first.record();
+    assert!(running.server.wait_recorded());
+    drop(second);
+}
+
+/// What is recorded is what was opened: nothing before it, and nothing else.
+#[test]
+fn nothing_is_recorded_before_it_is_open() {
+    let owner = key(1);
+    let running = Running::start(&[&owner], 1, Limits::default());
+    let mut early = Client::attested(running.port);
+    early.release(&owner, &release(1));
+    early.record();
+    assert_refused(&early.status(), Refusal::Malformed);
+    assert!(running.server.wait(later()).is_some());
+    running.server.answer(&opened());
+    assert!(!running.server.wait_recorded());
+    running.server.answer(&Status::refused(Refusal::Unrecorded, "nobody"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | guest → owner | 2 evidence | [`Evidence`] |
 //! | owner → guest | 3 release | a [`Release`] and a signature: [`SignedRelease`] |
 //! | guest → owner | 4 status | [`Status`], until the last one ([`Status::is_final`]) |
+//! | owner → guest | 5 recorded | nothing: after the status *opened*, once its epochs are on the owner's disk |
 //!
 //! A frame is its type (1 byte), zeros (3 bytes), the length of its content (4
 //! bytes, big-endian) and the content. Contents are fields of tag (1 byte), length (4
@@ -83,10 +84,13 @@ pub enum FrameType {
     Release = 3,
     /// What became of it.
     Status = 4,
+    /// The owner has recorded the epochs of [`Status::Opened`].
+    Recorded = 5,
 }
 
 impl FrameType {
-    const ALL: [Self; 4] = [Self::Hello, Self::Evidence, Self::Release, Self::Status];
+    const ALL: [Self; 5] =
+        [Self::Hello, Self::Evidence, Self::Release, Self::Status, Self::Recorded];
 
     /// The longest content, in bytes.
     #[must_use]
@@ -96,6 +100,7 @@ impl FrameType {
             Self::Evidence => 64 << 10,
             Self::Release => 32 << 10,
             Self::Status => 4 << 10,
+            Self::Recorded => 0,
         }
     }
 }
@@ -550,10 +555,12 @@ pub enum Refusal {
     Busy = 9,
     /// The secure processor gave no report.
     NoReport = 10,
+    /// No owner said in time that the epochs are recorded; the volumes are closed again.
+    Unrecorded = 11,
 }
 
 impl Refusal {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Malformed,
         Self::Signature,
         Self::UnknownOwner,
@@ -564,6 +571,7 @@ impl Refusal {
         Self::RolledBack,
         Self::Busy,
         Self::NoReport,
+        Self::Unrecorded,
     ];
 }
 
@@ -579,12 +587,14 @@ pub enum Status {
         /// Owners who sent another release, which does not count for this one.
         others: u8,
     },
-    /// All volumes are open, with the epochs that are on the disks now; the boot goes
-    /// on. A volume without epochs has 0.
+    /// All volumes are open, with the epochs that are on the disks now. The guest waits
+    /// until they are recorded ([`FrameType::Recorded`]). A volume without epochs has 0.
     Opened {
         /// Each volume of the release, ascending.
         epochs: Vec<(VolumeName, u64)>,
     },
+    /// The epochs are recorded; the boot goes on.
+    Booting,
     /// It was not taken, or did not open the volumes. The guest waits on.
     Refused {
         /// Why.
@@ -597,12 +607,16 @@ pub enum Status {
 const ACCEPTED: u8 = 1;
 const OPENED: u8 = 2;
 const REFUSED: u8 = 3;
+const BOOTING: u8 = 4;
 
 impl Status {
     /// Whether it is the last one of a session.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Accepted { .. })
+        match self {
+            Self::Accepted { .. } | Self::Opened { .. } => false,
+            Self::Booting | Self::Refused { .. } => true,
+        }
     }
 
     /// A refusal; the text is made printable and cut.
@@ -629,6 +643,7 @@ impl Status {
                 }
                 tlv::write(&mut out, OPENED, &value);
             }
+            Self::Booting => tlv::write(&mut out, BOOTING, &[]),
             Self::Refused { why, text } => {
                 let mut value = vec![*why as u8];
                 value.extend_from_slice(text.as_bytes());
@@ -655,6 +670,8 @@ impl Status {
                 _ => Err(length),
             },
             OPENED => Ok(Self::Opened { epochs: epochs(value)? }),
+            BOOTING if value.is_empty() => Ok(Self::Booting),
+            BOOTING => Err(length),
             REFUSED => {
                 let (why, text) = value.split_first().ok_or(length)?;
                 let known = Refusal::ALL.into_iter().find(|known| *known as u8 == *why);

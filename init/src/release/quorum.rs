@@ -35,7 +35,7 @@ pub(super) struct Quorum {
 enum Phase {
     /// PID 1 waits for a set that is complete.
     Waiting,
-    /// PID 1 tries one: its release is there.
+    /// PID 1 tries one: its release is there, until the boot goes on or it is refused.
     Trying(Tried),
     /// A release opened everything, or serving is over.
     Over,
@@ -67,6 +67,8 @@ pub(super) struct Member {
     pub(super) fingerprint: String,
     /// Where he waits for the answer.
     pub(super) session: Arc<Control>,
+    /// Whether he has the epochs of the volumes that it opened.
+    pub(super) recorded: bool,
 }
 
 /// What an owner signed.
@@ -83,6 +85,20 @@ pub(super) struct Count {
     pub(super) have: u8,
     /// For other ones.
     pub(super) others: u8,
+}
+
+/// Which owners of an opened release have recorded its epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recorded {
+    /// Everyone whose session is not over, and one at least.
+    All,
+    /// There are sessions of others yet.
+    NotYet {
+        /// Whether one has.
+        by_one: bool,
+    },
+    /// No one, and every session is over.
+    Nobody,
 }
 
 /// Why a release was not taken, for the session's last status.
@@ -133,22 +149,6 @@ impl Quorum {
             return Err((Refusal::Busy, "your release is being tried".to_owned()));
         }
         self.withdraw(owner);
-        let count = match &mut self.phase {
-            // He hears with the others what becomes of it.
-            Phase::Trying(tried) if release::equal(&tried.digest, &vote.digest) => {
-                let session = Arc::clone(&member.session);
-                tried.members.push(member);
-                let count = Count { have: count(&tried.members), others: self.votes() };
-                session.tell(&self.accepted(count));
-                count
-            }
-            Phase::Waiting | Phase::Trying(_) | Phase::Over => self.collect(member, vote, now),
-        };
-        self.tell();
-        Ok(count)
-    }
-
-    fn collect(&mut self, member: Member, vote: Vote, now: Instant) -> Count {
         let Vote { digest, release } = vote;
         let equal = self.sets.iter_mut().find(|set| release::equal(&set.digest, &digest));
         let have = if let Some(set) = equal {
@@ -160,7 +160,8 @@ impl Quorum {
             self.sets.push(Set { digest, release, expires, members: vec![member] });
             1
         };
-        Count { have, others: self.votes().saturating_sub(have) }
+        self.tell();
+        Ok(Count { have, others: self.votes().saturating_sub(have) })
     }
 
     /// How long nothing is taken of an owner yet.
@@ -226,17 +227,42 @@ impl Quorum {
         Some(Released { release, owners })
     }
 
+    /// The owner of this session has recorded the epochs of the release that is tried.
+    pub(super) fn record(&mut self, session: &Arc<Control>) {
+        let Phase::Trying(tried) = &mut self.phase else { return };
+        let of_session = |member: &&mut Member| Arc::ptr_eq(&member.session, session);
+        tried.members.iter_mut().filter(of_session).for_each(|member| member.recorded = true);
+    }
+
+    /// Who has recorded the epochs.
+    pub(super) fn recorded(&self) -> Recorded {
+        let Phase::Trying(tried) = &self.phase else { return Recorded::Nobody };
+        let is_over = |member: &Member| member.recorded || member.session.is_stopped();
+        let by_one = tried.members.iter().any(|member| member.recorded);
+        match (tried.members.iter().all(is_over), by_one) {
+            (true, true) => Recorded::All,
+            (true, false) => Recorded::Nobody,
+            (false, by_one) => Recorded::NotYet { by_one },
+        }
+    }
+
     /// What became of the release that was taken. After a refusal the next set is tried;
     /// the owners of this one may come again, but not at once.
     pub(super) fn answer(&mut self, status: &Status, now: Instant) {
         let Phase::Trying(tried) = &self.phase else { return };
         tried.members.iter().for_each(|member| member.session.tell(status));
         match status {
-            Status::Accepted { .. } => {}
-            Status::Opened { .. } => {
+            Status::Accepted { .. } | Status::Opened { .. } => {}
+            Status::Booting => {
+                let opened = tried.digest;
+                let late = |set: &mut Set| release::equal(&set.digest, &opened);
+                let status = Status::refused(Refusal::Busy, "the volumes are open already");
+                self.sets.extract_if(.., late).for_each(|set| set.tell(&status));
                 let text = "the volumes were opened by owners who agree on another release";
                 self.end(&Status::refused(Refusal::Disagreement, text));
             }
+            // Nothing is wrong with the release.
+            Status::Refused { why: Refusal::Unrecorded, .. } => self.phase = Phase::Waiting,
             Status::Refused { .. } => {
                 for member in &tried.members {
                     let before = self.failures.get(&member.owner).map_or(0, |before| before.count);

@@ -19,7 +19,7 @@ fn quorum(need: u8) -> Quorum {
 
 fn member(owner: usize) -> (Member, Arc<Control>) {
     let session = Arc::new(Control::new().unwrap());
-    (Member { owner, fingerprint: owner.to_string(), session: Arc::clone(&session) }, session)
+    (Member { owner, fingerprint: owner.to_string(), session: Arc::clone(&session), recorded: false }, session)
 }
 
 /// Offers; what the quorum says, and the session.
@@ -72,7 +72,7 @@ fn only_distinct_owners_of_equal_releases_count() {
     assert_eq!(session.told(), Some(Status::Accepted { have: 3, need: 3, others: 1 }));
     assert_eq!(taken(&mut quorum), Some((1, owners(&["0", "2", "4"]))));
     assert_eq!(taken(&mut quorum), None);
-    quorum.answer(&Status::Opened { epochs: Vec::new() }, now);
+    quorum.answer(&Status::Booting, now);
     assert_eq!(refusal(&changed), Some(Refusal::Disagreement));
     assert!(quorum.sets.is_empty());
 }
@@ -116,15 +116,14 @@ fn sets_are_apart() {
 }
 
 #[test]
-fn who_agrees_with_what_is_tried_hears_of_it() {
+fn who_agrees_too_late_is_told_so() {
     let (mut quorum, now) = (quorum(1), Instant::now());
     offer(&mut quorum, 0, 1, now);
     assert!(taken(&mut quorum).is_some());
     let (counted, late) = offer(&mut quorum, 1, 1, now);
-    assert_eq!(counted, Ok((2, 0)));
-    let status = Status::Opened { epochs: Vec::new() };
-    quorum.answer(&status, now);
-    assert_eq!(late.told(), Some(status));
+    assert_eq!(counted, Ok((1, 0)));
+    quorum.answer(&Status::Booting, now);
+    assert_eq!(refusal(&late), Some(Refusal::Busy));
 }
 
 #[test]
@@ -176,10 +175,9 @@ fn nothing_is_taken_after_the_end() {
     let mut opened = quorum(1);
     let (_, session) = offer(&mut opened, 0, 1, now);
     assert!(opened.take().is_some());
-    let status = Status::Opened { epochs: Vec::new() };
-    opened.answer(&status, now);
+    opened.answer(&Status::Booting, now);
     opened.close();
-    assert_eq!(session.told(), Some(status));
+    assert_eq!(session.told(), Some(Status::Booting));
     assert_eq!(offer(&mut opened, 1, 1, now).0, Err(Refusal::Busy));
 
     let mut closed = quorum(2);

@@ -166,7 +166,8 @@ fn offer(
 
     control.reach(Stage::Signed);
     let session = Arc::clone(control);
-    let member = Member { owner: index, fingerprint: fingerprint.clone(), session };
+    let fingerprint_ = fingerprint.clone();
+    let member = Member { owner: index, fingerprint: fingerprint_, session, recorded: false };
     let Count { have, others } = shared
         .agreement
         .offer(member, vote)
@@ -190,25 +191,32 @@ fn check(release: &[u8], wanted: &[VolumeName]) -> Result<Release, Refused> {
     Err((Refusal::Volumes, format!("keys are waited for of exactly {}", names.join(", "))))
 }
 
-/// Passes on what the owner is told, until the last word. How long that takes is the
-/// set's and the boot's to say; here only a peer that is gone ends it.
+/// Passes on what the owner is told, until the last word, and that he has recorded what
+/// was opened. How long that takes is the set's and the boot's to say; here only a peer
+/// that is gone ends it.
 fn wait_for_answer(
     channel: &mut Channel,
-    control: &Control,
+    control: &Arc<Control>,
     shared: &Shared,
 ) -> Result<Status, End> {
+    let mut may_record = false;
     loop {
         match control.told() {
             Some(last) if last.is_final() => return Ok(last),
             Some(status) => {
                 let until = Instant::now() + shared.limits.step;
                 channel.send(FrameType::Status, &status.encode(), until)?;
+                may_record = matches!(status, Status::Opened { .. });
             }
             None if control.is_ending() => return Err(End::Stopped),
             None => channel.step(None)?,
         }
-        if channel.is_unread() {
-            let text = "nothing follows a release";
+        if channel.is_unread() && may_record {
+            channel.receive(FrameType::Recorded, Instant::now() + shared.limits.step)?;
+            may_record = false;
+            shared.agreement.record(control);
+        } else if channel.is_unread() {
+            let text = "nothing has to come now";
             return Ok(Status::refused(Refusal::Malformed, text));
         }
     }

@@ -179,6 +179,11 @@ impl Client {
         self.status()
     }
 
+    /// Says that the epochs are recorded.
+    pub(crate) fn record(&mut self) {
+        self.write(&frame(FrameType::Recorded, &[]));
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.tls.write_all(bytes).unwrap();
         self.tls.flush().unwrap();

@@ -52,6 +52,11 @@ pub(super) fn refused(why: Refusal, text: &str) -> Failure {
             Failure::no_answer(message),
             "the VM's secure processor gave no report; its console says why",
         ),
+        Refusal::Unrecorded => (
+            Failure::no_answer(message),
+            "the VM did not hear that the epochs are in your sidecar, or no other owner said so; \
+             release again, with a better connection",
+        ),
         Refusal::Malformed => (
             Failure::no_answer(message),
             "the VM speaks another version of the protocol; use the `ravelin` that built it",
@@ -81,6 +86,14 @@ pub(super) fn broken(error: SessionError) -> Failure {
         SessionError::Refused { .. } => "try again, with --wait",
     };
     Failure::no_answer(error).help(help)
+}
+
+/// A session that broke after the epochs were recorded.
+pub(super) fn unconfirmed(error: SessionError) -> Failure {
+    Failure::no_answer(error).help(
+        "the volumes were open and the sidecars have their epochs, but the VM did not say that it \
+         boots on; if its console says that it waits, release again",
+    )
 }
 
 /// A session that broke after the release was sent.
