@@ -96,7 +96,6 @@ fn two_of_three_have_to_agree() {
     assert_refused(&other.status(), Refusal::Disagreement);
     let log = running.stop();
     assert!(log.iter().any(|line| line.contains("1 of 2; other keys than 1 of the owners")));
-
 }
 
 /// Attack: an owner who wants the VM not to boot sends wrong keys, first, in between, and
@@ -161,7 +160,8 @@ fn the_boot_waits_until_an_owner_has_recorded_the_epochs() {
     let mut again = Client::attested(running.port);
     assert_eq!(again.release(&owners[0], &release(1)), accepted(1, 2));
     // One is enough where the other is gone, or silent.
-    let (running, [mut first, second]) = opening(Limits { step: PATIENCE * 60, ..Limits::default() });
+    let (running, [mut first, second]) =
+        opening(Limits { step: PATIENCE * 60, ..Limits::default() });
     drop(second);
     while first.status() != opened() {}
     first.record();
@@ -491,6 +491,65 @@ fn no_report_is_said() {
         assert_refused(&client.status(), Refusal::NoReport);
     }
     // The stuck question does not keep the server from ending.
+    running.stop();
+    drop(hold);
+}
+
+/// A source that answers the first question, and then says that it was asked and stands
+/// still until the end.
+fn stalling() -> (init::release::Ask, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (asked, asks) = mpsc::channel();
+    let (hold, held) = mpsc::channel::<()>();
+    let answered = std::sync::atomic::AtomicBool::new(false);
+    let ask: init::release::Ask = Box::new(move |data, until| {
+        if !answered.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return release_client::report(data, until);
+        }
+        asked.send(()).unwrap();
+        let _until_the_end = held.recv();
+        Err(init::reports::ReportError::OtherData)
+    });
+    (ask, asks, hold)
+}
+
+/// Attack: sessions that only say hello, of whom the secure processor has answered none.
+/// Closed: they make room, not the owner who has his evidence.
+#[test]
+fn who_has_evidence_stays_before_who_only_asked() {
+    let owner = key(1);
+    let (ask, asks, hold) = stalling();
+    let limits = Limits { sessions: 2, ..Limits::default() };
+    let running = Running::with_reports(&[&owner], 1, limits, ask);
+    let mut client = Client::attested(running.port);
+    let config = release_client::config(&[protocol::release::ALPN]);
+    let mut stranger = Client::connect(running.port, &config);
+    stranger.write(&protocol::release::frame(FrameType::Hello, &[1; 32]));
+    asks.recv_timeout(PATIENCE).unwrap();
+    let another = Client::connect(running.port, &config);
+    assert!(stranger.is_closed());
+    assert_eq!(client.release(&owner, &release(1)), accepted(1, 1));
+    drop((another, hold));
+}
+
+/// A full queue is no broken processor: it is worth another try.
+#[test]
+fn too_many_questions_are_busy() {
+    let (ask, asks, hold) = stalling();
+    let limits = Limits { sessions: 1, evidence: Duration::from_millis(200), ..Limits::default() };
+    let running = Running::with_reports(&[&key(1)], 1, limits, ask);
+    drop(Client::attested(running.port));
+    let config = release_client::config(&[protocol::release::ALPN]);
+    let hello = || {
+        let mut client = Client::connect(running.port, &config);
+        client.write(&protocol::release::frame(FrameType::Hello, &[1; 32]));
+        client
+    };
+    // One is asked for, one waits.
+    let first = hello();
+    asks.recv_timeout(PATIENCE).unwrap();
+    drop(first);
+    assert_refused(&hello().status(), Refusal::NoReport);
+    assert_refused(&hello().status(), Refusal::Busy);
     running.stop();
     drop(hold);
 }

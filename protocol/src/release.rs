@@ -551,7 +551,7 @@ pub enum Refusal {
     NotOpened = 7,
     /// A volume's epoch is lower than the release allows.
     RolledBack = 8,
-    /// Too many sessions or wrong keys; try again later.
+    /// Too many sessions, questions for reports or wrong keys; try again later.
     Busy = 9,
     /// The secure processor gave no report.
     NoReport = 10,

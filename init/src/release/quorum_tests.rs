@@ -6,8 +6,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const KEEP: Duration = Duration::from_secs(100);
 
 fn vote(secret: u8) -> Vote {
-    let key =
-        ReleasedKey::Spec { spec: [5; 96], secret: zeroize::Zeroizing::new([secret; 32]) };
+    let key = ReleasedKey::Spec { spec: [5; 96], secret: zeroize::Zeroizing::new([secret; 32]) };
     let volume = ReleasedVolume { name: VolumeName::root(), key, min_epoch: 0, provision: false };
     let release = Release::new(vec![volume]).unwrap();
     Vote { digest: release::digest(&release.encode()), release }
@@ -19,7 +18,15 @@ fn quorum(need: u8) -> Quorum {
 
 fn member(owner: usize) -> (Member, Arc<Control>) {
     let session = Arc::new(Control::new().unwrap());
-    (Member { owner, fingerprint: owner.to_string(), session: Arc::clone(&session), recorded: false }, session)
+    (
+        Member {
+            owner,
+            fingerprint: owner.to_string(),
+            session: Arc::clone(&session),
+            recorded: false,
+        },
+        session,
+    )
 }
 
 /// Offers; what the quorum says, and the session.
@@ -118,7 +125,7 @@ fn sets_are_apart() {
 #[test]
 fn who_agrees_too_late_is_told_so() {
     let (mut quorum, now) = (quorum(1), Instant::now());
-    offer(&mut quorum, 0, 1, now);
+    assert_eq!(offer(&mut quorum, 0, 1, now).0, Ok((1, 0)));
     assert!(taken(&mut quorum).is_some());
     let (counted, late) = offer(&mut quorum, 1, 1, now);
     assert_eq!(counted, Ok((1, 0)));

@@ -1,7 +1,7 @@
 //! One owner's session, from the handshake to the last status.
 
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Instant;
 
 use protocol::release::{
@@ -66,7 +66,6 @@ fn converse(channel: &mut Channel, control: &Arc<Control>, shared: &Shared) -> R
     let Ok(nonce) = Nonce::try_from(hello.as_slice()) else {
         return Ok(Status::refused(Refusal::Malformed, "the nonce has to be of 32 bytes"));
     };
-    control.reach(Stage::Attested);
 
     let tls_public_key = &shared.identity.public_key_info;
     let binding = Binding::Release {
@@ -77,13 +76,14 @@ fn converse(channel: &mut Channel, control: &Arc<Control>, shared: &Shared) -> R
     };
     let report = match report(channel, control, shared, binding.report_data())? {
         Ok(report) => report,
-        Err(why) => {
-            shared.log.stranger(&format!("no report for an owner: {why}"));
-            return Ok(Status::refused(Refusal::NoReport, &why));
+        Err((why, text)) => {
+            shared.log.stranger(&format!("no report for an owner: {text}"));
+            return Ok(Status::refused(why, &text));
         }
     };
     let evidence = evidence(shared, report);
     channel.send(FrameType::Evidence, &evidence, Instant::now() + limits.step)?;
+    control.reach(Stage::Attested);
 
     let content = channel.receive(FrameType::Release, Instant::now() + limits.release)?;
     match offer(&content, &signature_exporter, control, shared) {
@@ -104,20 +104,25 @@ fn report(
     control: &Arc<Control>,
     shared: &Shared,
     data: [u8; protocol::report_data::LENGTH],
-) -> Result<Result<RawReport, String>, End> {
+) -> Result<Result<RawReport, Refused>, End> {
     let until = Instant::now() + shared.limits.evidence;
     let question = Question { data, until, session: Arc::clone(control) };
-    if shared.reports.try_send(question).is_err() {
-        return Ok(Err("too many ask for reports".to_owned()));
+    let refused = |why, text: &str| Ok(Err((why, text.to_owned())));
+    match shared.reports.try_send(question) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => return refused(Refusal::Busy, "too many ask for reports"),
+        Err(TrySendError::Disconnected(_)) => {
+            return refused(Refusal::NoReport, "nobody asks for reports any more");
+        }
     }
     loop {
         if let Some(answer) = control.answered() {
-            return Ok(answer);
+            return Ok(answer.map_err(|text| (Refusal::NoReport, text)));
         }
         match channel.step(Some(until)) {
             Ok(()) => {}
             Err(End::Late) => {
-                return Ok(Err("the secure processor gave no report in time".to_owned()));
+                return refused(Refusal::NoReport, "the secure processor gave no report in time");
             }
             Err(end) => return Err(end),
         }
