@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
         limit: Duration,
     ) -> Result<(), SessionError> {
         self.renew(limit);
-        self.send(FrameType::Release, &release.encode(), "before the release was sent")
+        self.send(FrameType::Release, &release.encode(), "while the release was sent")
     }
 
     /// Says that the epochs of the status *opened* are recorded, within `limit`.

@@ -206,7 +206,7 @@ pub(crate) fn run(arguments: &Unlock, terminal: &Terminal) -> Result {
     record::write(&records, &found).remedy("nothing was sent: the VM could not be recorded")?;
     session
         .release(&SignedRelease { release, signature }, arguments.place.timeout)
-        .map_err(refusal::silent)?;
+        .map_err(refusal::cut)?;
     terminal.note("the release was sent; waiting for the VM to open its volumes");
     let epochs = opened(&mut session, arguments.place.open_timeout, terminal)?;
     raise_epochs(&volumes, &epochs, terminal)?;

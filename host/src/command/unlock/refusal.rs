@@ -96,6 +96,14 @@ pub(super) fn unconfirmed(error: SessionError) -> Failure {
     )
 }
 
+/// A session that broke while the release was sent: all of it may have arrived.
+pub(super) fn cut(error: SessionError) -> Failure {
+    Failure::no_answer(error).help(
+        "whether the VM has the key, its console and `ravelin attest` say; the VM is recorded. \
+         Releasing again is safe: the sidecar's epoch then still fits",
+    )
+}
+
 /// A session that broke after the release was sent.
 pub(super) fn silent(error: SessionError) -> Failure {
     Failure::no_answer(error).help(
