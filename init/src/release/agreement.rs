@@ -6,7 +6,7 @@ use std::time::Instant;
 use protocol::release::Status;
 
 use super::control::Control;
-use super::quorum::{Count, Member, Quorum, Recorded, Refused, Vote};
+use super::quorum::{Count, Quorum, Recorded, Refused, Vote};
 use crate::platform::Released;
 
 /// A [`Quorum`], and what is notified when it changes.
@@ -20,8 +20,8 @@ impl Agreement {
         Self { quorum: Mutex::new(quorum), changed: Condvar::new() }
     }
 
-    pub(super) fn offer(&self, member: Member, vote: Vote) -> Result<Count, Refused> {
-        let count = self.lock().offer(member, vote, Instant::now());
+    pub(super) fn offer(&self, vote: Vote) -> Result<Count, Refused> {
+        let count = self.lock().offer(vote, Instant::now());
         self.changed.notify_all();
         count
     }

@@ -3,9 +3,9 @@
 //! Equal releases are collected in one set. An owner has one vote: his newer release
 //! replaces his older one. So there are never more sets, and releases in memory, than
 //! owners; and what one owner sends changes nothing for those who agree on another
-//! release: not their set, not its time, and not when it is tried. An owner counts from
-//! his signature until the set's time is over, also if his session is gone: what he
-//! signed is not taken back by a broken connection.
+//! release: not their set, not their time, and not when it is tried. An owner counts from
+//! his signature until his time is over, also if his session is gone: what he signed is
+//! not taken back by a broken connection.
 //!
 //! Sets that are complete are tried one after the other. After one that did not open the
 //! volumes its owners have to wait for a time, and nobody else has to.
@@ -49,7 +49,6 @@ struct Tried {
 struct Set {
     digest: [u8; DIGEST],
     release: Release,
-    expires: Instant,
     members: Vec<Member>,
 }
 
@@ -60,19 +59,27 @@ struct Failures {
 }
 
 /// An owner who agreed.
-pub(super) struct Member {
+struct Member {
+    /// His index among the owners.
+    owner: usize,
+    /// His key's fingerprint.
+    fingerprint: String,
+    /// Where he waits for the answer.
+    session: Arc<Control>,
+    /// Until when he counts.
+    expires: Instant,
+    /// Whether he has recorded the epochs of the volumes that it opened.
+    recorded: bool,
+}
+
+/// What an owner signed, and who he is.
+pub(super) struct Vote {
     /// His index among the owners.
     pub(super) owner: usize,
     /// His key's fingerprint.
     pub(super) fingerprint: String,
     /// Where he waits for the answer.
     pub(super) session: Arc<Control>,
-    /// Whether he has the epochs of the volumes that it opened.
-    pub(super) recorded: bool,
-}
-
-/// What an owner signed.
-pub(super) struct Vote {
     /// Of the encoded release.
     pub(super) digest: [u8; DIGEST],
     pub(super) release: Release,
@@ -105,7 +112,7 @@ pub(super) enum Recorded {
 pub(super) type Refused = (Refusal, String);
 
 impl Quorum {
-    /// `keep`: how long an incomplete set lives. Of those whose release did not open the
+    /// `keep`: how long an owner counts while others are missing. Of those whose release did not open the
     /// volumes nothing is taken for `retry`, doubled with each, at most `retry_at_most`.
     pub(super) const fn new(
         need: u8,
@@ -128,14 +135,9 @@ impl Quorum {
     ///
     /// # Errors
     /// Why it does not count.
-    pub(super) fn offer(
-        &mut self,
-        member: Member,
-        vote: Vote,
-        now: Instant,
-    ) -> Result<Count, Refused> {
+    pub(super) fn offer(&mut self, vote: Vote, now: Instant) -> Result<Count, Refused> {
         self.expire(now);
-        let owner = member.owner;
+        let Vote { owner, fingerprint, session, digest, release } = vote;
         if let Phase::Over = self.phase {
             return Err((Refusal::Busy, "the volumes are open already".to_owned()));
         }
@@ -149,15 +151,14 @@ impl Quorum {
             return Err((Refusal::Busy, "your release is being tried".to_owned()));
         }
         self.withdraw(owner);
-        let Vote { digest, release } = vote;
+        let expires = now.checked_add(self.keep).unwrap_or(now);
+        let member = Member { owner, fingerprint, session, expires, recorded: false };
         let equal = self.sets.iter_mut().find(|set| release::equal(&set.digest, &digest));
         let have = if let Some(set) = equal {
-            // The first one's time counts for the set.
             set.members.push(member);
             count(&set.members)
         } else {
-            let expires = now.checked_add(self.keep).unwrap_or(now);
-            self.sets.push(Set { digest, release, expires, members: vec![member] });
+            self.sets.push(Set { digest, release, members: vec![member] });
             1
         };
         self.tell();
@@ -198,22 +199,27 @@ impl Quorum {
         }
     }
 
-    /// When a set has to be looked at again.
+    /// When the sets have to be looked at again.
     pub(super) fn expires(&self) -> Option<Instant> {
-        self.sets.iter().map(|set| set.expires).min()
+        self.sets.iter().flat_map(|set| &set.members).map(|member| member.expires).min()
     }
 
-    /// Wipes incomplete sets whose time is over. Returns whether there were any.
+    /// Owners whose time is over leave incomplete sets; empty sets are wiped. Returns
+    /// whether somebody left.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let need = self.need;
-        let over = |set: &mut Set| count(&set.members) < need && set.expires <= now;
-        let expired: Vec<Set> = self.sets.extract_if(.., over).collect();
         let status = Status::refused(Refusal::Expired, "not enough owners came in time");
-        expired.iter().for_each(|set| set.tell(&status));
-        if !expired.is_empty() {
+        let mut some = false;
+        for set in self.sets.iter_mut().filter(|set| count(&set.members) < self.need) {
+            for member in set.members.extract_if(.., |member| member.expires <= now) {
+                member.session.tell(&status);
+                some = true;
+            }
+        }
+        if some {
+            self.sets.retain(|set| !set.members.is_empty());
             self.tell();
         }
-        !expired.is_empty()
+        some
     }
 
     /// The release of the first set that is complete. Its owners wait for

@@ -1,32 +1,19 @@
 use protocol::release::{ReleasedKey, ReleasedVolume, VolumeName};
+use zeroize::Zeroizing;
 
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const KEEP: Duration = Duration::from_secs(100);
 
-fn vote(secret: u8) -> Vote {
-    let key = ReleasedKey::Spec { spec: [5; 96], secret: zeroize::Zeroizing::new([secret; 32]) };
+fn release(secret: u8) -> Release {
+    let key = ReleasedKey::Spec { spec: [5; 96], secret: Zeroizing::new([secret; 32]) };
     let volume = ReleasedVolume { name: VolumeName::root(), key, min_epoch: 0, provision: false };
-    let release = Release::new(vec![volume]).unwrap();
-    Vote { digest: release::digest(&release.encode()), release }
+    Release::new(vec![volume]).unwrap()
 }
 
 fn quorum(need: u8) -> Quorum {
     Quorum::new(need, KEEP, SECOND, SECOND * 30)
-}
-
-fn member(owner: usize) -> (Member, Arc<Control>) {
-    let session = Arc::new(Control::new().unwrap());
-    (
-        Member {
-            owner,
-            fingerprint: owner.to_string(),
-            session: Arc::clone(&session),
-            recorded: false,
-        },
-        session,
-    )
 }
 
 /// Offers; what the quorum says, and the session.
@@ -36,9 +23,12 @@ fn offer(
     secret: u8,
     now: Instant,
 ) -> (Result<(u8, u8), Refusal>, Arc<Control>) {
-    let (member, session) = member(owner);
-    let counted = quorum.offer(member, vote(secret), now);
-    (counted.map(|count| (count.have, count.others)).map_err(|(why, _)| why), session)
+    let session = Arc::new(Control::new().unwrap());
+    let (release, waiting) = (release(secret), Arc::clone(&session));
+    let digest = protocol::release::digest(&release.encode());
+    let vote = Vote { owner, fingerprint: owner.to_string(), session, digest, release };
+    let counted = quorum.offer(vote, now).map(|count| (count.have, count.others));
+    (counted.map_err(|(why, _)| why), waiting)
 }
 
 fn refusal(session: &Control) -> Option<Refusal> {
@@ -134,21 +124,22 @@ fn who_agrees_too_late_is_told_so() {
 }
 
 #[test]
-fn a_set_lives_as_long_as_its_first_release() {
+fn an_owner_counts_for_a_time_from_his_own_release_on() {
     let (mut quorum, now) = (quorum(3), Instant::now());
     let (_, first) = offer(&mut quorum, 0, 1, now);
     let (_, second) = offer(&mut quorum, 1, 1, now + SECOND * 60);
     assert_eq!(quorum.expires(), Some(now + KEEP));
     assert!(!quorum.expire(now + KEEP - SECOND));
+    // Nobody's time is cut by who came before.
     assert!(quorum.expire(now + KEEP));
-    assert_eq!(
-        (refusal(&first), refusal(&second)),
-        (Some(Refusal::Expired), Some(Refusal::Expired))
-    );
-    // An offer looks at the time as well.
+    assert_eq!(refusal(&first), Some(Refusal::Expired));
+    assert_eq!(second.told(), Some(Status::Accepted { have: 1, need: 3, others: 0 }));
+    assert_eq!(quorum.expires(), Some(now + KEEP + SECOND * 60));
+    // An offer looks at the time as well; what nobody stands for is gone.
     let later = now + KEEP * 2;
-    assert_eq!(offer(&mut quorum, 0, 1, later).0, Ok((1, 0)));
-    assert_eq!(offer(&mut quorum, 1, 2, later + KEEP).0, Ok((1, 0)));
+    assert_eq!(offer(&mut quorum, 0, 2, later).0, Ok((1, 0)));
+    assert_eq!(refusal(&second), Some(Refusal::Expired));
+    assert_eq!(quorum.sets.len(), 1);
 }
 
 #[test]

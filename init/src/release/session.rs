@@ -15,7 +15,7 @@ use super::agreement::Agreement;
 use super::channel::{Channel, End};
 use super::control::{Control, Stage};
 use super::log::Log;
-use super::quorum::{Count, Member, Refused, Vote};
+use super::quorum::{Count, Refused, Vote};
 use super::reporter::Question;
 use super::socket::Socket;
 use super::table::Table;
@@ -165,18 +165,14 @@ fn offer(
         return Err((Refusal::UnknownOwner, "the key is of no owner".to_owned()));
     };
     let fingerprint = owner.fingerprint().to_owned();
-    let vote = check(&release, &shared.wanted)
-        .map(|read| Vote { digest: digest(&release), release: read })
-        .map_err(|(why, text)| (why, format!("{text} ({fingerprint})")))?;
+    let named = |(why, text): Refused| (why, format!("{text} ({fingerprint})"));
+    let digest = digest(&release);
+    let release = check(&release, &shared.wanted).map_err(named)?;
 
     control.reach(Stage::Signed);
-    let session = Arc::clone(control);
-    let fingerprint_ = fingerprint.clone();
-    let member = Member { owner: index, fingerprint: fingerprint_, session, recorded: false };
-    let Count { have, others } = shared
-        .agreement
-        .offer(member, vote)
-        .map_err(|(why, text)| (why, format!("{text} ({fingerprint})")))?;
+    let (session, fingerprint_) = (Arc::clone(control), fingerprint.clone());
+    let vote = Vote { owner: index, fingerprint: fingerprint_, session, digest, release };
+    let Count { have, others } = shared.agreement.offer(vote).map_err(named)?;
     let mut line = format!("{fingerprint} releases keys, {have} of {}", shared.need);
     if others > 0 {
         line.push_str(&format!("; other keys than {others} of the owners"));
