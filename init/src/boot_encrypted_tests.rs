@@ -541,6 +541,18 @@ fn a_file_system_is_made_only_where_there_is_none() {
     let mut second = machine();
     second.volumes = first.volumes.rebooted();
     assert_eq!(made(&second), 0);
+    // Where nobody recorded the epochs of the release that made it, the next release of
+    // this boot is as good.
+    let fake = machine();
+    fake.volumes.add_disk("/dev/vdb", vec![0; SIZE]);
+    fake.releases.take();
+    for _ in 0..2 {
+        let data = ReleasedVolume { provision: true, ..volume("data", 2, DATA) };
+        release(&fake, vec![volume("root", 1, ROOT), data]);
+    }
+    fake.unrecorded.set(1);
+    assert_eq!(outcome(&fake), "");
+    assert_eq!(fake.calls_of("run /sysroot /sbin/mkfs.xfs").len(), 1);
     // The measured configuration may give the permission, too.
     let fake = machine();
     fake.volumes.add_disk("/dev/vdb", vec![0; SIZE]);
