@@ -266,7 +266,7 @@ fn what_the_vm_says_has_a_code_and_a_remedy() {
         (Refusal::Signature, 1, "the signature did not reach the VM"),
         (Refusal::UnknownOwner, 1, "unlock.owners"),
         (Refusal::Volumes, 3, "exactly the volumes"),
-        (Refusal::Disagreement, 1, "the owners have to send the same"),
+        (Refusal::Disagreement, 1, "enough owners sent something else"),
         (Refusal::Expired, 4, "not enough owners"),
         (Refusal::NotOpened, 1, "passphrase is wrong"),
         (Refusal::RolledBack, 1, "an old state of the disk"),
@@ -450,6 +450,13 @@ fn a_luks_disk_is_released_by_passphrase_and_header() {
     assert!(guest.taken()[0] == taken[0], "the same by its digest");
     let ran = luks(&["--luks-header", "source"]).code(3);
     assert!(ran.stderr.contains("no LUKS2 header"), "{}", ran.stderr);
+    // What the guest would refuse is refused here, before it has the passphrase.
+    let mut changed = fs::read(path.join("root.img")).unwrap();
+    changed[0x4000 + 6] ^= 1;
+    fs::write(path.join("changed"), changed).unwrap();
+    let ran = luks(&["--luks-header", "changed"]).code(1);
+    assert!(ran.stderr.contains("the LUKS2 header of the volume root is refused"), "{ran:#?}");
+    assert!(guest.taken().is_empty());
     // Nowhere to write down who has the key.
     at(path, &guest.address, &["--luks-header", "root.img", "--passphrase-file", "passphrase"])
         .code(2);
