@@ -386,7 +386,7 @@ mod tests {
         let path = directory.path().join("image");
         let make = || {
             let mut output = Output::create(&path).unwrap();
-            let (file, temporary) = hidden(&output.directory).unwrap();
+            let (file, temporary) = hidden(&output.directory, 0o666).unwrap();
             (output.file, output.temporary) = (file, temporary);
             output.file().write_all(b"content").unwrap();
             output
@@ -434,7 +434,7 @@ mod tests {
             return;
         }
         let directory = tempfile::tempdir().unwrap();
-        if unnamed(&File::open(directory.path()).unwrap()).is_err_and(lacks_tmpfile) {
+        if unnamed(&File::open(directory.path()).unwrap(), 0o666).is_err_and(lacks_tmpfile) {
             let reason = "the file system of the temporary directory has no O_TMPFILE";
             let line = format!("SKIPPED a_killed_build_leaves_nothing: {reason}\n");
             io::stderr().write_all(line.as_bytes()).unwrap();

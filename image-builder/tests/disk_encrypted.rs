@@ -15,7 +15,7 @@ use image_builder::disk::{
     Protection, Source, Tools, TreeError, Unlock, decrypt, encrypt,
 };
 use image_builder::progress::Silent;
-use luks::{Cipher, Secret, SectorSize};
+use luks::{Cipher, Epoch, Secret, SectorSize};
 use protocol::config::FsType;
 
 fn key() -> Secret {

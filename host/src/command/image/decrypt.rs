@@ -215,18 +215,14 @@ fn failure(error: DecryptError) -> Failure {
             | DecryptError::Old { .. }
             | DecryptError::Header { .. }
     );
-    let help = match &error {
-        DecryptError::Partitions { .. } => {
-            Some("give --partition NUMBER; `ravelin inspect` lists them")
-        }
-        DecryptError::Old { .. } => {
-            Some("the host may have put it back. If it is a backup that you want: --any-epoch")
-        }
-        _ => None,
-    };
+    let partitions = matches!(error, DecryptError::Partitions { .. });
+    let old = matches!(error, DecryptError::Old { .. });
     let failure = if refused { Failure::refused(error) } else { Failure::new(error) };
-    match help {
-        Some(help) => failure.help(help),
-        None => failure,
+    if partitions {
+        failure.help("give --partition NUMBER; `ravelin inspect` lists them")
+    } else if old {
+        failure.help("the host may have put it back. If it is a backup that you want: --any-epoch")
+    } else {
+        failure
     }
 }

@@ -115,11 +115,12 @@ pub(super) fn ask(
         response: &raw mut *response,
         exitinfo2: 0,
     };
-    // SAFETY: the opcode is that of SNP_GET_DERIVED_KEY, and `Argument` its argument. The
-    // kernel reads `size_of::<Request>()` bytes of the request and writes at most
-    // `size_of::<Response>()` of the response, which both outlive the call; it keeps none
-    // of the pointers.
-    let done = unsafe { ioctl(device, Updater::<GET_DERIVED_KEY, _>::new(&mut argument)) };
+    // SAFETY: the opcode is that of SNP_GET_DERIVED_KEY, and `Argument` its argument.
+    let call = unsafe { Updater::<GET_DERIVED_KEY, _>::new(&mut argument) };
+    // SAFETY: the kernel reads `size_of::<Request>()` bytes of the request and writes at most
+    // `size_of::<Response>()` of the response, which both outlive the call; it keeps none of
+    // the pointers.
+    let done = unsafe { ioctl(device, call) };
     match done {
         Ok(()) => key(&response, sealing.root_key).map(Some),
         Err(_) if argument.exitinfo2 >> 32 == VMM_BUSY => Ok(None),
