@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+pub(crate) use protocol::text::printable;
+
 use crate::failure::{Failure, Result};
 use crate::progress::Bars;
 
@@ -209,23 +211,10 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A text from a file, for a terminal: control characters and what changes the
-/// direction of writing are escaped.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let direction = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || direction {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
 fn message(style: Style, label: &str, text: &str) {
     // Standard error may be closed; there is nowhere to say so.
+    // What somebody else wrote may be quoted in it; its lines are ours.
+    let text = text.split('\n').map(printable).collect::<Vec<_>>().join("\n");
     let _ = writeln!(anstream::stderr().lock(), "{style}{label}:{style:#} {text}");
 }
 
@@ -252,9 +241,5 @@ mod tests {
         assert_eq!(size(1023), "1023 bytes");
         assert_eq!(size(1536), "1.5 KiB (1536 bytes)");
         assert_eq!(size(u64::MAX), "16777215.9 TiB (18446744073709551615 bytes)");
-    }
-    #[test]
-    fn nothing_moves_the_cursor() {
-        assert_eq!(printable("a\x1b[2J\n\u{202e}ü"), "a\\u{1b}[2J\\n\\u{202e}ü");
     }
 }

@@ -141,6 +141,45 @@ fn a_passphrase_from_a_file_or_a_descriptor() {
     assert!(!directory.path().join("clear").exists());
 }
 
+/// The user hears of a passphrase that can be guessed, and of a key that others can read.
+#[test]
+fn weak_passphrases_and_open_key_files_are_warned_of() {
+    let directory = source();
+    let path = directory.path().join("passphrase");
+    let with = |passphrase: &str, mode: u32| {
+        fs::write(&path, passphrase).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let more = [&["--layout", "bare", "--passphrase-file", "passphrase"], &CHEAP[..]];
+        encrypt(directory.path(), &more.concat()).ok().stderr
+    };
+    let said = with("correct horse", 0o600);
+    assert!(said.contains("the passphrase is weak") && !said.contains("chmod"), "{said}");
+    let said = with("correct horse battery staple", 0o640);
+    assert!(!said.contains("weak"), "{said}");
+    assert!(said.contains("passphrase: other users of this machine can read it (mode 0640)"));
+    // One that is not new is not judged.
+    let said = decrypt(directory.path(), &["--passphrase-file", "passphrase"]).ok().stderr;
+    assert!(said.contains("chmod 600") && !said.contains("weak"), "{said}");
+}
+
+/// Attack: the host gives an old copy of the disk back. Closed: the sidecar has the epoch
+/// of the last release.
+#[test]
+fn an_old_state_of_the_disk_is_refused() {
+    let directory = source();
+    encrypt(directory.path(), &["--layout", "bare"]).ok();
+    let sidecar = directory.path().join("root.img.toml");
+    let text = fs::read_to_string(&sidecar).unwrap();
+    fs::write(&sidecar, text.replace("epoch = 1", "epoch = 2")).unwrap();
+    let refused = decrypt(directory.path(), &["--key", "root.img.key"]).code(1);
+    assert!(refused.stderr.contains("its epoch is 1, and the sidecar's 2"), "{refused:#?}");
+    assert!(refused.stderr.contains("--any-epoch"), "{refused:#?}");
+    assert!(!directory.path().join("clear").exists());
+    let json = decrypt(directory.path(), &["--key", "root.img.key", "--any-epoch"]).ok().json();
+    assert_eq!(json["epoch"], 1);
+    assert!(is_source(directory.path(), "clear"));
+}
+
 /// By the header alone: with the key file, bare and in a partition; a refused header
 /// and a wrong key are answers.
 #[test]

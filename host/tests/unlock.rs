@@ -17,7 +17,8 @@ mod verify_support;
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Ran, codes, names};
@@ -27,7 +28,7 @@ use responder_support::{at_home, host_keys, vm};
 use rustls::version;
 use serde_json::json;
 use unlock_support::{
-    Certified, Guest, at, epoch, evidence_from, home, listen, unlock, with_data, write_key,
+    Certified, End, Guest, at, epoch, evidence_from, home, listen, unlock, with_data, write_key,
 };
 
 /// What the guest got is what the owner has.
@@ -265,12 +266,13 @@ fn what_the_vm_says_has_a_code_and_a_remedy() {
         (Refusal::Signature, 1, "the signature did not reach the VM"),
         (Refusal::UnknownOwner, 1, "unlock.owners"),
         (Refusal::Volumes, 3, "exactly the volumes"),
-        (Refusal::Disagreement, 1, "the owners have to send the same"),
+        (Refusal::Disagreement, 1, "enough owners sent something else"),
         (Refusal::Expired, 4, "not enough owners"),
         (Refusal::NotOpened, 1, "passphrase is wrong"),
         (Refusal::RolledBack, 1, "an old state of the disk"),
         (Refusal::Busy, 4, "in a minute"),
         (Refusal::NoReport, 4, "gave no report"),
+        (Refusal::Unrecorded, 4, "release again"),
     ];
     for (why, code, help) in cases {
         let guest = Guest::answering(vm(), Status::refused(why, "so it is"));
@@ -288,12 +290,12 @@ fn what_the_vm_says_has_a_code_and_a_remedy() {
     unlock(home.path(), &Guest::answering(vm(), lower), &[]).code(1);
     assert_eq!(epoch(home.path()), 1);
     // Nobody answers in time.
-    let waits = Guest::answering(vm(), Status::Accepted { have: 1, need: 2 });
+    let waits = Guest::answering(vm(), Status::Accepted { have: 1, need: 2, others: 0 });
     let silent = Guest::new(|_number, end| {
         let evidence = end.evidence(&vm()).encode();
         end.send(FrameType::Evidence, &evidence);
         end.release().unwrap().unwrap();
-        end.say(&Status::Accepted { have: 1, need: 2 });
+        end.say(&Status::Accepted { have: 1, need: 2, others: 0 });
         std::thread::sleep(Duration::from_secs(30));
     });
     for guest in [waits, silent] {
@@ -301,6 +303,43 @@ fn what_the_vm_says_has_a_code_and_a_remedy() {
         assert!(ran.stderr.contains("accepted: 1 of 2 owners"), "{}", ran.stderr);
         assert!(ran.stderr.contains("the key was sent"), "{}", ran.stderr);
     }
+}
+
+/// The VM hears that the epochs are recorded once they are, and not where they are not.
+#[test]
+fn the_epochs_are_recorded_before_the_vm_boots() {
+    let home = home();
+    let path = home.path().to_owned();
+    let opening = |epoch: u64, then: fn(&mut End)| {
+        let (path, heard) = (path.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&heard);
+        let guest = Guest::new(move |_number, end| {
+            let evidence = end.evidence(&vm()).encode();
+            end.send(FrameType::Evidence, &evidence);
+            end.release().unwrap().unwrap();
+            end.say(&Status::Opened { epochs: vec![(VolumeName::root(), epoch)] });
+            if end.receive(FrameType::Recorded).is_some() {
+                assert_eq!(self::epoch(&path), epoch, "heard before it was recorded");
+                count.fetch_add(1, Ordering::SeqCst);
+                then(end);
+            }
+        });
+        (guest, heard)
+    };
+    let (lower, heard) = opening(0, |_end| {});
+    unlock(home.path(), &lower, &[]).code(1);
+    assert_eq!(heard.load(Ordering::SeqCst), 0);
+    // It hears so, and the owner hears nothing more, or that it was too late.
+    let (silent, heard) = opening(2, |_end| {});
+    let ran = unlock(home.path(), &silent, &[]).code(4);
+    assert!(ran.stderr.contains("the sidecars have their epochs"), "{}", ran.stderr);
+    let (late, _) = opening(3, |end| end.say(&Status::refused(Refusal::Unrecorded, "too late")));
+    let ran = unlock(home.path(), &late, &[]).code(4);
+    assert!(ran.stderr.contains("release again"), "{}", ran.stderr);
+    assert_eq!((heard.load(Ordering::SeqCst), epoch(home.path())), (1, 3));
+    let (good, heard) = opening(4, |end| end.say(&Status::Booting));
+    unlock(home.path(), &good, &[]).ok();
+    assert_eq!((heard.load(Ordering::SeqCst), epoch(home.path())), (1, 4));
 }
 
 #[test]
@@ -335,6 +374,7 @@ fn the_volumes_are_those_that_it_waits_for() {
             if let Some(Ok(release)) = end.release() {
                 let epochs = release.volumes().iter().map(|one| (one.name.clone(), 7)).collect();
                 end.say(&Status::Opened { epochs });
+                end.boot();
             }
         })
     };
@@ -410,6 +450,13 @@ fn a_luks_disk_is_released_by_passphrase_and_header() {
     assert!(guest.taken()[0] == taken[0], "the same by its digest");
     let ran = luks(&["--luks-header", "source"]).code(3);
     assert!(ran.stderr.contains("no LUKS2 header"), "{}", ran.stderr);
+    // What the guest would refuse is refused here, before it has the passphrase.
+    let mut changed = fs::read(path.join("root.img")).unwrap();
+    changed[0x4000 + 6] ^= 1;
+    fs::write(path.join("changed"), changed).unwrap();
+    let ran = luks(&["--luks-header", "changed"]).code(1);
+    assert!(ran.stderr.contains("the LUKS2 header of the volume root is refused"), "{ran:#?}");
+    assert!(guest.taken().is_empty());
     // Nowhere to write down who has the key.
     at(path, &guest.address, &["--luks-header", "root.img", "--passphrase-file", "passphrase"])
         .code(2);

@@ -98,22 +98,8 @@ impl Output {
     /// regular file has the name.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, OutputError> {
         let path = path.as_ref().to_owned();
-        let target = resolve(&path)?;
-        let name = target
-            .file_name()
-            .filter(|_| !path.as_os_str().as_encoded_bytes().ends_with(b"/"))
-            .ok_or_else(|| OutputError::NotAFileName { path: path.clone() })?
-            .to_owned();
-        let parent = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(parent, flags, Mode::empty())
-            .map_err(|e| OutputError::Directory { path: path.clone(), source: e.into() })?;
-        let directory = File::from(directory);
-        let (file, temporary) = unnamed(&directory)
-            .or_else(|error| if lacks_tmpfile(error) { hidden(&directory) } else { Err(error) })
+        let (directory, name) = place(&path)?;
+        let (file, temporary) = make(&directory, 0o666)
             .map_err(|e| OutputError::Create { path: path.clone(), source: e.into() })?;
         Ok(Self { path, directory, name, file, temporary })
     }
@@ -205,6 +191,23 @@ impl Drop for Output {
     }
 }
 
+/// A file for what is not kept, in the directory of the output `beside`: without a name,
+/// so that it is gone when it is closed, whatever ends the program; and for this user
+/// alone, because it may hold in clear what the output has encrypted.
+///
+/// # Errors
+/// When the directory cannot be written to.
+pub fn scratch(beside: &Path) -> Result<File, OutputError> {
+    let (directory, _name) = place(beside)?;
+    let failed = |e: Errno| OutputError::Create { path: beside.to_owned(), source: e.into() };
+    let (file, temporary) = make(&directory, 0o600).map_err(failed)?;
+    if let Some(name) = temporary {
+        // Before anything is in it.
+        rustix::fs::unlinkat(&directory, &name, AtFlags::empty()).map_err(failed)?;
+    }
+    Ok(file)
+}
+
 /// Commits several outputs that belong together, in the order given: put last
 /// the one that says that the others are complete (the sidecar).
 ///
@@ -238,6 +241,23 @@ pub fn commit_all(outputs: impl IntoIterator<Item = Output>) -> Result<(), Outpu
     Ok(())
 }
 
+/// The directory that an output goes to, and its name there.
+fn place(path: &Path) -> Result<(File, OsString), OutputError> {
+    let target = resolve(path)?;
+    let name = target
+        .file_name()
+        .filter(|_| !path.as_os_str().as_encoded_bytes().ends_with(b"/"))
+        .ok_or_else(|| OutputError::NotAFileName { path: path.to_owned() })?;
+    let parent = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(parent, flags, Mode::empty())
+        .map_err(|e| OutputError::Directory { path: path.to_owned(), source: e.into() })?;
+    Ok((File::from(directory), name.to_owned()))
+}
+
 /// The path behind a symbolic link; `path` itself when nothing has the name.
 fn resolve(path: &Path) -> Result<PathBuf, OutputError> {
     let directory = |source| OutputError::Directory { path: path.to_owned(), source };
@@ -256,13 +276,21 @@ fn resolve(path: &Path) -> Result<PathBuf, OutputError> {
 
 type Made = Result<(File, Option<OsString>), Errno>;
 
-fn unnamed(directory: &File) -> Made {
+/// A file without a name, or with a hidden one where that is not possible.
+fn make(directory: &File, mode: u32) -> Made {
+    match unnamed(directory, mode) {
+        Err(error) if lacks_tmpfile(error) => hidden(directory, mode),
+        made => made,
+    }
+}
+
+fn unnamed(directory: &File, mode: u32) -> Made {
     // The name is given through /proc; without it, the hidden name is used.
     if !Path::new("/proc/self/fd").is_dir() {
         return Err(Errno::OPNOTSUPP);
     }
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(0o666))?;
+    let file = rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(mode))?;
     Ok((File::from(file), None))
 }
 
@@ -271,11 +299,11 @@ fn lacks_tmpfile(error: Errno) -> bool {
     matches!(error, Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT)
 }
 
-fn hidden(directory: &File) -> Made {
+fn hidden(directory: &File, mode: u32) -> Made {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
     loop {
         let name = hidden_name();
-        match rustix::fs::openat(directory, &name, flags, Mode::from_raw_mode(0o666)) {
+        match rustix::fs::openat(directory, &name, flags, Mode::from_raw_mode(mode)) {
             Ok(file) => return Ok((File::from(file), Some(name))),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
@@ -323,6 +351,23 @@ mod tests {
         }
     }
 
+    /// What is in it is nobody else's, and gone with the last descriptor, also where the
+    /// file system has only named files.
+    #[test]
+    fn scratch_has_no_name_and_one_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = scratch(&directory.path().join("image")).unwrap();
+        file.write_all(b"clear").unwrap();
+        let metadata = file.metadata().unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::os::unix::fs::MetadataExt::nlink(&metadata), 0);
+        assert!(names(directory.path()).is_empty());
+        let opened = File::open(directory.path()).unwrap();
+        let (file, name) = hidden(&opened, 0o600).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        rustix::fs::unlinkat(&opened, name.unwrap(), AtFlags::empty()).unwrap();
+    }
+
     #[test]
     fn a_drop_leaves_nothing_and_keeps_the_old_file() {
         let directory = tempfile::tempdir().unwrap();
@@ -341,7 +386,7 @@ mod tests {
         let path = directory.path().join("image");
         let make = || {
             let mut output = Output::create(&path).unwrap();
-            let (file, temporary) = hidden(&output.directory).unwrap();
+            let (file, temporary) = hidden(&output.directory, 0o666).unwrap();
             (output.file, output.temporary) = (file, temporary);
             output.file().write_all(b"content").unwrap();
             output
@@ -389,7 +434,7 @@ mod tests {
             return;
         }
         let directory = tempfile::tempdir().unwrap();
-        if unnamed(&File::open(directory.path()).unwrap()).is_err_and(lacks_tmpfile) {
+        if unnamed(&File::open(directory.path()).unwrap(), 0o666).is_err_and(lacks_tmpfile) {
             let reason = "the file system of the temporary directory has no O_TMPFILE";
             let line = format!("SKIPPED a_killed_build_leaves_nothing: {reason}\n");
             io::stderr().write_all(line.as_bytes()).unwrap();

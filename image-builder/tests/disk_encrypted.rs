@@ -15,7 +15,7 @@ use image_builder::disk::{
     Protection, Source, Tools, TreeError, Unlock, decrypt, encrypt,
 };
 use image_builder::progress::Silent;
-use luks::{Cipher, Secret, SectorSize};
+use luks::{Cipher, Epoch, Secret, SectorSize};
 use protocol::config::FsType;
 
 fn key() -> Secret {
@@ -58,7 +58,7 @@ fn etc_ssh(debugfs: &Path, e2fsck: &Path, into: &Path) -> (Vec<String>, Vec<u8>)
     let clear = into.join("clear");
     let sidecar = EncryptedSidecar::load(&into.join("root.toml")).unwrap();
     let disk = into.join("root.img");
-    decrypt(&sidecar, &disk, &Unlock::Key(key()), &clear, None, &Silent).unwrap();
+    decrypt(&sidecar, &disk, &Unlock::Key(key()), Epoch::FIRST, &clear, None, &Silent).unwrap();
     run(Command::new(e2fsck).args(["-f", "-n"]).arg(&clear));
     let list = run(Command::new(debugfs).args(["-R", "ls -p /etc/ssh"]).arg(&clear));
     let names = list.lines().filter_map(|line| line.split('/').nth(5)).map(str::to_owned);
@@ -240,7 +240,7 @@ fn a_tree_becomes_an_ext4_to_be_written_to() {
 
         let clear = directory.path().join("clear");
         let disk = into.join("root.img");
-        decrypt(&again, &disk, &Unlock::Key(key()), &clear, None, &Silent).unwrap();
+        decrypt(&again, &disk, &Unlock::Key(key()), Epoch::FIRST, &clear, None, &Silent).unwrap();
         run(Command::new(&e2fsck).args(["-f", "-n"]).arg(&clear));
         let features = run(Command::new(&dumpe2fs).arg("-h").arg(&clear));
         assert!(features.contains("has_journal"), "{features}");

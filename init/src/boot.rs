@@ -34,6 +34,8 @@ pub struct Progress {
     pub owners: bool,
     /// The volumes with a key that are open, in the order in which they were opened.
     pub volumes: Vec<OpenVolume>,
+    /// Volumes that were made of blank disks in this boot: they may have no file system.
+    pub made: Vec<VolumeName>,
     /// The name of the source of reports, once it is open.
     pub reports: Option<&'static str>,
     /// Time spent in the kernel, loading modules.
@@ -62,6 +64,7 @@ impl Progress {
             network: false,
             owners: false,
             volumes: Vec::new(),
+            made: Vec::new(),
             reports: None,
             modules_time: Duration::ZERO,
             disks_time: Duration::ZERO,

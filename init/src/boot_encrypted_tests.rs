@@ -47,6 +47,7 @@ const VOLUMES: &str = "
     mount = '/vault'
     fstype = 'btrfs'
     key = 'sealed'
+    sealed.tcb_version = 'any'
     provision = 'if-blank'
 ";
 
@@ -192,6 +193,8 @@ load ravelin-data.integrity
 load ravelin-data.crypt
 load ravelin-data
 answer opened data=2 root=2
+wait-until-recorded
+answer booting
 stop-serving
 network-down
 mount /dev/mapper/ravelin-root /sysroot ext4 nodev
@@ -273,6 +276,7 @@ fn a_failure_at_any_step_ends_the_boot() {
         "serve-owners",
         "wait-for-release",
         "answer opened",
+        "answer booting",
         "report ",
         "derived-key",
     ];
@@ -313,7 +317,7 @@ fn a_wrong_key_is_answered_and_the_right_one_opens() {
     fake.releases.borrow_mut().extend(right);
     assert_eq!(outcome(&fake), "");
     let answers = fake.calls_of("answer ");
-    assert_eq!(answers.len(), 4, "{answers:#?}");
+    assert_eq!(answers.len(), 5, "{answers:#?}");
     assert!(answers[0].starts_with("answer NotOpened: root: the key does not open /dev/vda"));
     assert!(answers[1].starts_with("answer NotOpened: data: the key does not open /dev/vdb"));
     assert!(answers[2].starts_with("answer NotOpened: root: "));
@@ -336,6 +340,34 @@ fn a_wrong_key_is_answered_and_the_right_one_opens() {
         calls.iter().position(|call| call.starts_with("mount /dev/mapper"))
             > calls.iter().position(|call| call.starts_with("answer opened"))
     );
+}
+
+/// Attack: the host keeps the new epochs from the owners, so that an older disk stays as
+/// good as this one. Closed: the volumes are closed again, and nothing of them is booted.
+#[test]
+fn a_boot_whose_epochs_nobody_recorded_waits_for_another_release() {
+    let fake = machine();
+    let again = vec![volume("root", 1, ROOT), volume("data", 2, DATA)];
+    release(&fake, again);
+    fake.unrecorded.set(1);
+    assert_eq!(outcome(&fake), "");
+    let answers = fake.calls_of("answer ");
+    assert_eq!(answers.len(), 4, "{answers:#?}");
+    assert_eq!(answers[0], "answer opened data=2 root=2");
+    assert!(answers[1].starts_with("answer Unrecorded: no owner has recorded the epochs"));
+    assert_eq!(answers[2..], ["answer opened data=3 root=3", "answer booting"]);
+    let calls = fake.calls.borrow();
+    let position = |start: &str| calls.iter().position(|call| call.starts_with(start)).unwrap();
+    let between = &calls[position("answer opened")..position("answer Unrecorded")];
+    for name in ["ravelin-root", "ravelin-data"] {
+        assert!(between.iter().any(|call| *call == format!("remove-target {name}")), "{between:?}");
+    }
+    assert!(position("mount /dev/mapper") > position("answer booting"));
+    // Where nobody comes again, that is the end.
+    let fake = machine();
+    fake.unrecorded.set(1);
+    assert_eq!(outcome(&fake), "unlock-deadline");
+    assert_torn_down(&fake, "nobody recorded the epochs");
 }
 
 #[test]
@@ -509,6 +541,18 @@ fn a_file_system_is_made_only_where_there_is_none() {
     let mut second = machine();
     second.volumes = first.volumes.rebooted();
     assert_eq!(made(&second), 0);
+    // Where nobody recorded the epochs of the release that made it, the next release of
+    // this boot is as good.
+    let fake = machine();
+    fake.volumes.add_disk("/dev/vdb", vec![0; SIZE]);
+    fake.releases.take();
+    for _ in 0..2 {
+        let data = ReleasedVolume { provision: true, ..volume("data", 2, DATA) };
+        release(&fake, vec![volume("root", 1, ROOT), data]);
+    }
+    fake.unrecorded.set(1);
+    assert_eq!(outcome(&fake), "");
+    assert_eq!(fake.calls_of("run /sysroot /sbin/mkfs.xfs").len(), 1);
     // The measured configuration may give the permission, too.
     let fake = machine();
     fake.volumes.add_disk("/dev/vdb", vec![0; SIZE]);

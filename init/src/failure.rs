@@ -423,9 +423,10 @@ const fn report_code(error: &ReportError) -> &'static Code {
     match error {
         ReportError::NoSource { .. } => &codes::REPORT_NO_SOURCE,
         ReportError::Deadline { .. } => &codes::REPORT_DEADLINE,
-        ReportError::Provider { .. } | ReportError::Io { .. } | ReportError::Device(_) => {
-            &codes::REPORT_REFUSED
-        }
+        ReportError::Provider { .. }
+        | ReportError::Io { .. }
+        | ReportError::Device(_)
+        | ReportError::DerivedKey(_) => &codes::REPORT_REFUSED,
         ReportError::Length { .. }
         | ReportError::Version { .. }
         | ReportError::OtherData
@@ -466,7 +467,7 @@ pub fn block(step: Step, code: &Code, causes: &[String], how: OnFailure) -> Vec<
 
 /// One console line: control characters would let a quoted name forge others.
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    protocol::text::printable(text)
 }
 
 #[cfg(test)]
@@ -477,12 +478,12 @@ mod tests {
     fn the_chain_is_one_line_each_and_cannot_be_forged() {
         let failure = Failure::VerityMismatch(Box::new(Failure::Path {
             action: "reading",
-            path: "/dev/x\nravelin: ok".into(),
+            path: "/dev/x\nravelin: ok\u{202e}ko".into(),
             source: io::Error::from_raw_os_error(5),
         }));
         let causes = failure.causes();
         assert_eq!(causes.len(), 3);
-        assert!(causes.iter().all(|line| !line.contains('\n')), "{causes:?}");
+        assert!(causes.iter().all(|line| line.is_ascii() && !line.contains('\n')), "{causes:?}");
         assert!(causes[2].contains("os error 5"));
         assert_eq!(failure.code().name, "verity-mismatch");
     }

@@ -93,6 +93,9 @@ pub enum ReportError {
     /// The secure processor or the kernel's driver refused.
     #[error("the secure processor gives no report: {0}")]
     Device(String),
+    /// The same for a derived key.
+    #[error("the secure processor derives no key: {0}")]
+    DerivedKey(String),
     /// No answer in time.
     #[error("no report within {deadline}")]
     Deadline {

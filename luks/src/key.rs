@@ -185,9 +185,9 @@ impl VolumeKey {
         let cipher = spec.layout().params().cipher;
         let mut bytes = Zeroizing::new(vec![0; cipher.key_size()]);
         let hkdf = Hkdf::<Sha512>::new(None, secret.as_bytes());
-        // At most 96 bytes, where 16320 could be had: it does not fail.
+        // At most 96 bytes, where 16320 could be had: it does not fail. Zeros are no key.
         let expanded = hkdf.expand_multi_info(&[DOMAIN, &spec.encode()], &mut bytes);
-        debug_assert!(expanded.is_ok());
+        assert!(expanded.is_ok(), "HKDF gave no volume key");
         Self { cipher, bytes }
     }
 

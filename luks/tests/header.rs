@@ -214,6 +214,21 @@ fn hostile_json_is_refused() {
     }
 }
 
+/// Attack: text in the header that turns the direction of writing, moves the cursor or
+/// begins a line of its own, so that an error reads like another one. Closed: escaped.
+#[test]
+fn text_of_the_header_cannot_steer_a_terminal() {
+    const HOSTILE: &str = "a\u{202e}b\u{9b}2J\n\u{2066}";
+    let unknown = with(|json| json[HOSTILE] = json!(1));
+    let other = with(|json| json["segments"]["0"]["encryption"] = json!(HOSTILE));
+    let kdf = with(|json| json["keyslots"]["0"]["kdf"]["type"] = json!(HOSTILE));
+    for bytes in [unknown, other, kdf] {
+        let error = refused(&bytes).to_string();
+        assert!(error.is_ascii() && !error.contains(char::is_control), "{error:?}");
+        assert!(error.contains("\\u{202e}"), "{error}");
+    }
+}
+
 /// Every member of the JSON, left out, and with a value of another type.
 #[test]
 fn every_member_is_needed_and_typed() {

@@ -7,6 +7,7 @@
 //! | guest → owner | 2 evidence | [`Evidence`] |
 //! | owner → guest | 3 release | a [`Release`] and a signature: [`SignedRelease`] |
 //! | guest → owner | 4 status | [`Status`], until the last one ([`Status::is_final`]) |
+//! | owner → guest | 5 recorded | nothing: after the status *opened*, once its epochs are on the owner's disk |
 //!
 //! A frame is its type (1 byte), zeros (3 bytes), the length of its content (4
 //! bytes, big-endian) and the content. Contents are fields of tag (1 byte), length (4
@@ -68,6 +69,8 @@ pub const MAX_TEXT: usize = 512;
 pub const SPEC: usize = 96;
 /// Bytes of a volume's secret.
 pub const SECRET: usize = 32;
+/// Bytes of a release's digest ([`digest`]).
+pub const DIGEST: usize = 64;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +84,13 @@ pub enum FrameType {
     Release = 3,
     /// What became of it.
     Status = 4,
+    /// The owner has recorded the epochs of [`Status::Opened`].
+    Recorded = 5,
 }
 
 impl FrameType {
-    const ALL: [Self; 4] = [Self::Hello, Self::Evidence, Self::Release, Self::Status];
+    const ALL: [Self; 5] =
+        [Self::Hello, Self::Evidence, Self::Release, Self::Status, Self::Recorded];
 
     /// The longest content, in bytes.
     #[must_use]
@@ -94,6 +100,7 @@ impl FrameType {
             Self::Evidence => 64 << 10,
             Self::Release => 32 << 10,
             Self::Status => 4 << 10,
+            Self::Recorded => 0,
         }
     }
 }
@@ -383,18 +390,24 @@ impl ReleasedVolume {
     }
 }
 
-/// Whether two encoded releases are equal, in a time that tells nothing of them but
-/// their lengths.
+/// SHA-512 of an encoded release: what owners sign, and what tells releases apart.
+#[must_use]
+pub fn digest(release: &[u8]) -> [u8; DIGEST] {
+    Sha512::digest(release).into()
+}
+
+/// Whether two encoded releases, or their digests, are equal, in a time that tells
+/// nothing of them but their lengths.
 #[must_use]
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
 /// What the owner signs: [`STATEMENT_DOMAIN`], the exporter of
-/// [`SIGNATURE_EXPORTER`], SHA-512 of the encoded release.
+/// [`SIGNATURE_EXPORTER`], [`digest`] of the encoded release.
 #[must_use]
 pub fn statement(exporter: &[u8; 32], release: &[u8]) -> Vec<u8> {
-    [STATEMENT_DOMAIN.as_slice(), exporter, &Sha512::digest(release)].concat()
+    [STATEMENT_DOMAIN.as_slice(), exporter, &digest(release)].concat()
 }
 
 /// The content of a release frame.
@@ -530,7 +543,7 @@ pub enum Refusal {
     UnknownOwner = 3,
     /// Other volumes than those that are waited for.
     Volumes = 4,
-    /// The release differs from that of the owners before.
+    /// Other owners agreed on another release, which opened the volumes.
     Disagreement = 5,
     /// Not enough owners came before the deadline.
     Expired = 6,
@@ -538,14 +551,16 @@ pub enum Refusal {
     NotOpened = 7,
     /// A volume's epoch is lower than the release allows.
     RolledBack = 8,
-    /// Too many sessions or wrong keys; try again later.
+    /// Too many sessions, questions for reports or wrong keys; try again later.
     Busy = 9,
     /// The secure processor gave no report.
     NoReport = 10,
+    /// No owner said in time that the epochs are recorded; the volumes are closed again.
+    Unrecorded = 11,
 }
 
 impl Refusal {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Malformed,
         Self::Signature,
         Self::UnknownOwner,
@@ -556,6 +571,7 @@ impl Refusal {
         Self::RolledBack,
         Self::Busy,
         Self::NoReport,
+        Self::Unrecorded,
     ];
 }
 
@@ -568,13 +584,17 @@ pub enum Status {
         have: u8,
         /// `unlock.threshold`.
         need: u8,
+        /// Owners who sent another release, which does not count for this one.
+        others: u8,
     },
-    /// All volumes are open, with the epochs that are on the disks now; the boot goes
-    /// on. A volume without epochs has 0.
+    /// All volumes are open, with the epochs that are on the disks now. The guest waits
+    /// until they are recorded ([`FrameType::Recorded`]). A volume without epochs has 0.
     Opened {
         /// Each volume of the release, ascending.
         epochs: Vec<(VolumeName, u64)>,
     },
+    /// The epochs are recorded; the boot goes on.
+    Booting,
     /// It was not taken, or did not open the volumes. The guest waits on.
     Refused {
         /// Why.
@@ -587,12 +607,16 @@ pub enum Status {
 const ACCEPTED: u8 = 1;
 const OPENED: u8 = 2;
 const REFUSED: u8 = 3;
+const BOOTING: u8 = 4;
 
 impl Status {
     /// Whether it is the last one of a session.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Accepted { .. })
+        match self {
+            Self::Accepted { .. } | Self::Opened { .. } => false,
+            Self::Booting | Self::Refused { .. } => true,
+        }
     }
 
     /// A refusal; the text is made printable and cut.
@@ -607,7 +631,9 @@ impl Status {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Accepted { have, need } => tlv::write(&mut out, ACCEPTED, &[*have, *need]),
+            Self::Accepted { have, need, others } => {
+                tlv::write(&mut out, ACCEPTED, &[*have, *need, *others]);
+            }
             Self::Opened { epochs } => {
                 let mut value = Vec::new();
                 for (name, epoch) in epochs {
@@ -617,6 +643,7 @@ impl Status {
                 }
                 tlv::write(&mut out, OPENED, &value);
             }
+            Self::Booting => tlv::write(&mut out, BOOTING, &[]),
             Self::Refused { why, text } => {
                 let mut value = vec![*why as u8];
                 value.extend_from_slice(text.as_bytes());
@@ -639,10 +666,12 @@ impl Status {
         let length = ReleaseError::Length { tag, length: value.len() };
         match tag {
             ACCEPTED => match *value {
-                [have, need] => Ok(Self::Accepted { have, need }),
+                [have, need, others] => Ok(Self::Accepted { have, need, others }),
                 _ => Err(length),
             },
             OPENED => Ok(Self::Opened { epochs: epochs(value)? }),
+            BOOTING if value.is_empty() => Ok(Self::Booting),
+            BOOTING => Err(length),
             REFUSED => {
                 let (why, text) = value.split_first().ok_or(length)?;
                 let known = Refusal::ALL.into_iter().find(|known| *known as u8 == *why);

@@ -21,11 +21,12 @@ fn release() -> Release {
     Release::new(vec![root, data]).unwrap()
 }
 
-fn statuses() -> [Status; 3] {
+fn statuses() -> [Status; 4] {
     [
-        Status::Accepted { have: 1, need: 2 },
+        Status::Accepted { have: 1, need: 2, others: 1 },
         Status::Opened { epochs: vec![("data".parse().unwrap(), 0), (VolumeName::root(), 8)] },
         Status::refused(Refusal::NotOpened, "volume root: wrong key\n"),
+        Status::Booting,
     ]
 }
 
@@ -44,6 +45,8 @@ fn the_documented_vectors_hold() {
         hex(&statuses()[0].encode()),
         hex(&statuses()[1].encode()),
         hex(&statuses()[2].encode()),
+        format!("booting    {}", hex(&statuses()[3].encode())),
+        format!("recorded   {}", hex(&frame(FrameType::Recorded, &[]))),
     ];
     for vector in vectors {
         assert!(page.contains(&vector), "docs/formats.md lacks {vector}");

@@ -50,9 +50,18 @@ fn secret_of(bytes: &[u8; 48]) -> Secret {
     out
 }
 
+/// ROOT_KEY_SELECT, and the values of KEY_SEL.
+const VMRK: u32 = 1;
+const KEY_SEL: u32 = 0b110;
+const KEY_SEL_ANY: u32 = 0;
+const KEY_SEL_VCEK: u32 = 1 << 1;
+const KEY_SEL_VLEK: u32 = 2 << 1;
+
 /// A chip.
 pub struct Chip {
     secret: Secret,
+    /// The provider's, where a VLEK is installed.
+    provider: Option<Secret>,
     product: Product,
     id: [u8; 64],
 }
@@ -73,7 +82,13 @@ impl Chip {
             id
         });
         let secret = secret_of(&derive(state, "chip", &[product.name().as_bytes(), &id]));
-        Self { secret, product, id }
+        Self { secret, provider: None, product, id }
+    }
+
+    /// Installs the provider's VLEK (SNP_VLEK_LOAD).
+    #[must_use]
+    pub fn with_vlek(self, state: &Secret) -> Self {
+        Self { provider: Some(provider(state, self.product)), ..self }
     }
 
     /// CHIP_ID.
@@ -114,12 +129,7 @@ impl Chip {
             return Err(INVALID_PARAM);
         }
         let select = request.guest_field_select;
-        let root = match request.root_key_select {
-            0 => secret_of(&derive(&self.secret, "VCEK root", &[])),
-            // A migration agent's, or random for each launch without one.
-            1 => secret_of(&derive(&self.secret, "VMRK", &[&guest.report_id])),
-            _ => return Err(INVALID_KEY),
-        };
+        let root = self.root(request.root_key_select, guest)?;
         let mut parts: Vec<Vec<u8>> = vec![select.to_le_bytes().into(), vmpl.to_le_bytes().into()];
         let fields: [(u64, &[u8]); 6] = [
             (POLICY, &guest.policy.to_le_bytes()),
@@ -134,6 +144,26 @@ impl Chip {
         );
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         Ok(secret_of(&derive(&root, "derived key", &parts)))
+    }
+
+    /// What the key is derived from.
+    fn root(&self, select: u32, guest: &GuestFields) -> Result<Secret, u32> {
+        if select & !(VMRK | KEY_SEL) != 0 {
+            return Err(INVALID_PARAM);
+        }
+        if select & VMRK != 0 {
+            // A migration agent's, or random for each launch without one.
+            return Ok(secret_of(&derive(&self.secret, "VMRK", &[&guest.report_id])));
+        }
+        let vcek = || secret_of(&derive(&self.secret, "VCEK root", &[]));
+        let vlek = self.provider.as_ref();
+        let vlek = vlek.map(|provider| secret_of(&derive(provider, "VLEK root", &[])));
+        match select & KEY_SEL {
+            KEY_SEL_ANY => Ok(vlek.unwrap_or_else(vcek)),
+            KEY_SEL_VCEK => Ok(vcek()),
+            KEY_SEL_VLEK => vlek.ok_or(INVALID_KEY),
+            _ => Err(INVALID_PARAM),
+        }
     }
 }
 
@@ -159,8 +189,11 @@ pub struct GuestFields {
 /// The versioned loaded endorsement key of a product and a TCB version.
 #[must_use]
 pub fn vlek(state: &Secret, product: Product, tcb: Tcb) -> SecretKey {
-    let secret = secret_of(&derive(state, "provider", &[product.name().as_bytes()]));
-    signing_key(&secret, "VLEK", tcb)
+    signing_key(&provider(state, product), "VLEK", tcb)
+}
+
+fn provider(state: &Secret, product: Product) -> Secret {
+    secret_of(&derive(state, "provider", &[product.name().as_bytes()]))
 }
 
 /// A private key on P-384: the first candidate inside the group's order.
@@ -227,6 +260,27 @@ mod tests {
         );
     }
 
+    /// KEY_SEL 0 is another key once a VLEK is installed; 1 and 2 say which one it is.
+    #[test]
+    fn a_derived_key_has_the_root_that_was_asked_for() {
+        let state = Zeroizing::new([7; 32]);
+        let with_vlek = || chip(Product::Genoa).with_vlek(&state);
+        let key = |chip: &Chip, root_key_select| {
+            let request = KeyRequest { root_key_select, ..KeyRequest::default() };
+            chip.derived_key(&request, 0, &guest()).map(|key| *key)
+        };
+        let (plain, leased) = (chip(Product::Genoa), with_vlek());
+        assert_eq!(key(&plain, 0), key(&plain, 2));
+        assert_eq!(key(&leased, 0), key(&leased, 4));
+        assert_eq!(key(&leased, 2), key(&plain, 2));
+        assert_ne!(key(&leased, 2), key(&leased, 4));
+        assert_ne!(key(&leased, 1), key(&leased, 2));
+        // Another chip of the same provider.
+        let other = Chip::new(&state, Product::Genoa, Some([9; 64])).with_vlek(&state);
+        assert_eq!(key(&other, 4), key(&leased, 4));
+        assert_ne!(key(&other, 2), key(&leased, 2));
+    }
+
     #[test]
     fn what_the_firmware_refuses_is_refused() {
         let chip = chip(Product::Genoa);
@@ -234,7 +288,10 @@ mod tests {
             (KeyRequest { guest_svn: 5, ..KeyRequest::default() }, INVALID_PARAM),
             (KeyRequest { tcb: [0, 0, 0, 0, 0, 0, 6, 0], ..KeyRequest::default() }, INVALID_PARAM),
             (KeyRequest { guest_field_select: 1 << 40, ..KeyRequest::default() }, INVALID_PARAM),
-            (KeyRequest { root_key_select: 2, ..KeyRequest::default() }, INVALID_KEY),
+            // No VLEK is installed; KEY_SEL 3, and bits that nobody has given a meaning.
+            (KeyRequest { root_key_select: 4, ..KeyRequest::default() }, INVALID_KEY),
+            (KeyRequest { root_key_select: 6, ..KeyRequest::default() }, INVALID_PARAM),
+            (KeyRequest { root_key_select: 8, ..KeyRequest::default() }, INVALID_PARAM),
         ];
         for (request, status) in cases {
             assert_eq!(chip.derived_key(&request, 0, &guest()).unwrap_err(), status, "{request:?}");

@@ -118,6 +118,10 @@ impl Platform {
         product: &ProductState,
     ) -> Result<Self, StateError> {
         let chip = Chip::new(state.secret(), settings.product, settings.chip_id);
+        let chip = match settings.key {
+            KeyKind::Vcek => chip,
+            KeyKind::Vlek => chip.with_vlek(state.secret()),
+        };
         let authority = &product.authority;
         let (key, leaf, intermediate) = match settings.key {
             KeyKind::Vcek => (

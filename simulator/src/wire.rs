@@ -85,8 +85,8 @@ pub enum Ask {
 /// The fields of MSG_KEY_REQ (56860, section 7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyRequest {
-    /// KEY_SEL and ROOT_KEY_SELECT: bit 0 is 0 for the chip's key, 1 for the
-    /// guest's.
+    /// ROOT_KEY_SELECT, bit 0: 1 for the guest's key (VMRK); KEY_SEL, bits 2:1, otherwise:
+    /// 1 VCEK, 2 VLEK, 0 the VLEK where one is installed, else the VCEK.
     pub root_key_select: u32,
     /// GUEST_FIELD_SELECT.
     pub guest_field_select: u64,

@@ -7,8 +7,13 @@ use protocol::release::{
 };
 use zeroize::Zeroizing;
 
-const KINDS: [FrameType; 4] =
-    [FrameType::Hello, FrameType::Evidence, FrameType::Release, FrameType::Status];
+const KINDS: [FrameType; 5] = [
+    FrameType::Hello,
+    FrameType::Evidence,
+    FrameType::Release,
+    FrameType::Status,
+    FrameType::Recorded,
+];
 
 pub(super) fn run(data: &[u8]) {
     let Some((which, content)) = data.split_first() else { return };
@@ -78,9 +83,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         wanted: vec![VolumeName::root()],
     };
     seed(2, &evidence.encode());
-    seed(3, &Status::Accepted { have: 1, need: 2 }.encode());
+    seed(3, &Status::Accepted { have: 1, need: 2, others: 1 }.encode());
     seed(3, &Status::Opened { epochs: vec![(VolumeName::root(), 7)] }.encode());
     seed(3, &Status::refused(Refusal::NotOpened, "root: the key does not open it").encode());
+    seed(3, &Status::Booting.encode());
     for kind in KINDS {
         seed(4, &frame(kind, b"content"));
     }

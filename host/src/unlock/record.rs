@@ -8,6 +8,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use image_builder::output::{Output, OutputError, commit_all};
@@ -16,6 +17,8 @@ use rustix::io::Errno;
 
 use crate::attest::instance::{Instance, InstanceError};
 
+/// For open(2): not through a symbolic link.
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 /// A record has about 300 bytes.
 const LIMIT: u64 = 1 << 16;
 
@@ -35,6 +38,12 @@ pub enum RecordError {
     #[error("{}: another `ravelin unlock` of this disk is running", .path.display())]
     Locked {
         /// The lock.
+        path: PathBuf,
+    },
+    /// It is a symbolic link: what the owner decided would be read, or written, elsewhere.
+    #[error("{}: is a symbolic link; a record is a file of its own", .path.display())]
+    Link {
+        /// The link.
         path: PathBuf,
     },
     /// Something else is in it.
@@ -64,10 +73,14 @@ pub struct Locks {
 
 impl Record {
     /// That of the disk with this sidecar or VM description: `root.img.toml` has
-    /// `root.img.instance.toml`.
+    /// `root.img.instance.toml`. What does not end with `.toml` has its whole name and
+    /// `.instance`, so that no two files have one record.
     #[must_use]
     pub fn beside(file: &Path) -> Self {
-        Self { path: file.with_extension("instance.toml") }
+        if file.extension().is_some_and(|extension| extension == "toml") {
+            return Self { path: file.with_extension("instance.toml") };
+        }
+        Self { path: with_end(file, ".instance") }
     }
 
     /// A file that the owner named.
@@ -88,7 +101,9 @@ impl Record {
     /// A file that cannot be read or is no record.
     pub fn read(&self) -> Result<Option<Instance>, RecordError> {
         let failed = |source| RecordError::Io { path: self.path.clone(), source };
-        let file = match File::open(&self.path) {
+        self.refuse_link()?;
+        let opened = OpenOptions::new().read(true).custom_flags(NO_LINK).open(&self.path);
+        let file = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
@@ -99,14 +114,21 @@ impl Record {
         Ok(Some(instance))
     }
 
+    fn refuse_link(&self) -> Result<(), RecordError> {
+        match self.path.symlink_metadata() {
+            Ok(found) if found.is_symlink() => Err(RecordError::Link { path: self.path.clone() }),
+            // What else is wrong, opening it says.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Locks the record against another unlock. The lock is a file of its own, which
     /// stays: a record is replaced, and a lock on it would be one on the old file.
     fn lock(&self) -> Result<File, RecordError> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = with_end(&self.path, ".lock");
         let mut options = OpenOptions::new();
-        let opened = options.create(true).truncate(false).write(true).open(&path);
+        options.create(true).truncate(false).write(true).custom_flags(NO_LINK);
+        let opened = options.open(&path);
         let file = opened.map_err(|source| RecordError::Io { path: path.clone(), source })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),
@@ -114,6 +136,13 @@ impl Record {
             Err(error) => Err(RecordError::Io { path, source: error.into() }),
         }
     }
+}
+
+/// The same path with this end.
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
 }
 
 /// Locks all of them.
@@ -131,6 +160,8 @@ pub fn lock(records: &[Record]) -> Result<Locks, RecordError> {
 pub fn write(records: &[Record], instance: &Instance) -> Result<(), RecordError> {
     let mut outputs = Vec::with_capacity(records.len());
     for record in records {
+        // An output goes where a link leads.
+        record.refuse_link()?;
         let output = Output::create(&record.path)?;
         output
             .file()
@@ -178,6 +209,34 @@ mod tests {
             std::fs::write(record.path(), bad).unwrap();
             assert!(matches!(record.read(), Err(RecordError::Content { .. })), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn no_two_files_have_one_record() {
+        let names = ["a.toml", "a.x", "a.y", "a", "a.x.toml", "a.instance.toml", "a.instance"];
+        let mut paths: Vec<PathBuf> =
+            names.iter().map(|name| Record::beside(Path::new(name)).path).collect();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), names.len(), "{paths:?}");
+    }
+
+    /// Attack: somebody who may write beside the sidecar links the record to another's.
+    #[test]
+    fn a_link_is_no_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let (here, other) = (directory.path().join("root.img.toml"), directory.path().join("x"));
+        let record = Record::beside(&here);
+        std::fs::write(&other, instance(1, None).to_string()).unwrap();
+        std::os::unix::fs::symlink(&other, record.path()).unwrap();
+        assert!(matches!(record.read(), Err(RecordError::Link { .. })));
+        let written = write(&[record.clone()], &instance(2, None));
+        assert!(matches!(written, Err(RecordError::Link { .. })));
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), instance(1, None).to_string());
+        let lock_path = with_end(record.path(), ".lock");
+        std::os::unix::fs::symlink(directory.path().join("made"), &lock_path).unwrap();
+        assert!(lock(&[record]).is_err());
+        assert!(!directory.path().join("made").exists());
     }
 
     #[test]

@@ -167,7 +167,16 @@ impl<'a> Session<'a> {
         limit: Duration,
     ) -> Result<(), SessionError> {
         self.renew(limit);
-        self.send(FrameType::Release, &release.encode(), "before the release was sent")
+        self.send(FrameType::Release, &release.encode(), "while the release was sent")
+    }
+
+    /// Says that the epochs of the status *opened* are recorded, within `limit`.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn recorded(&mut self, limit: Duration) -> Result<(), SessionError> {
+        self.renew(limit);
+        self.send(FrameType::Recorded, &[], "before the VM heard that the epochs are recorded")
     }
 
     /// The next status, which takes at most `limit`.

@@ -133,6 +133,15 @@ impl End {
         Some(Ok(release))
     }
 
+    /// Goes on when the owner has recorded the epochs. Whether he has.
+    pub(crate) fn boot(&mut self) -> bool {
+        let recorded = self.receive(FrameType::Recorded).is_some();
+        if recorded {
+            self.say(&Status::Booting);
+        }
+        recorded
+    }
+
     /// Does all that a good guest does, with volumes that were opened `found` times.
     pub(crate) fn serve(&mut self, draft: &Draft, found: u64) {
         let evidence = self.evidence(draft).encode();
@@ -141,7 +150,7 @@ impl End {
             None => {}
             Some(Err(why)) => self.say(&Status::refused(why, "not signed by an owner")),
             Some(Ok(release)) => {
-                self.say(&Status::Accepted { have: 1, need: 1 });
+                self.say(&Status::Accepted { have: 1, need: 1, others: 0 });
                 let epoch = |volume: &protocol::release::ReleasedVolume| match volume.key {
                     ReleasedKey::Spec { .. } => found + 1,
                     ReleasedKey::Luks { .. } => 0,
@@ -149,6 +158,7 @@ impl End {
                 let epochs = release.volumes().iter();
                 let epochs = epochs.map(|one| (one.name.clone(), epoch(one))).collect();
                 self.say(&Status::Opened { epochs });
+                self.boot();
             }
         }
     }

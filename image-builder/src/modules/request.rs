@@ -308,6 +308,7 @@ mod tests {
         let encrypted = [&ext4[..], &[Set::Evidence, Set::Encrypted, Set::Network]].concat();
         assert_eq!(of(root), encrypted);
         let volumes = "[[volume]]\nname = 'a'\ndevice = 'serial:a'\nmount = '/a'\nkey = 'sealed'\n\
+                       sealed.tcb_version = 'any'\n\
                        fstype = 'ext4'\n\
                        [[volume]]\nname = 'b'\ndevice = 'serial:b'\nmount = '/b'\nkey = 'ephemeral'\n\
                        fstype = 'xfs'\n";

@@ -56,6 +56,8 @@ pub(crate) struct Fake {
     pub(crate) volumes: volumes::State,
     /// The releases of owners that come, encoded, in this order; then none.
     pub(crate) releases: RefCell<Vec<Zeroizing<Vec<u8>>>>,
+    /// Of how many releases, from now on, no owner records the epochs.
+    pub(crate) unrecorded: Cell<u32>,
     clock: Cell<u64>,
 }
 

@@ -33,6 +33,13 @@ impl Releases for Fake {
         Ok(Some(Released { release, owners: vec!["SHA256:owner".to_owned()] }))
     }
 
+    fn wait_until_recorded(&self) -> io::Result<bool> {
+        self.call("wait-until-recorded".to_owned())?;
+        let unrecorded = self.unrecorded.get();
+        self.unrecorded.set(unrecorded.saturating_sub(1));
+        Ok(unrecorded == 0)
+    }
+
     fn answer_owners(&self, status: &Status) {
         // It has no way to fail.
         let _recorded = self.call(match status {
@@ -41,6 +48,7 @@ impl Releases for Fake {
                 let epoch = |(name, epoch): &(VolumeName, u64)| format!(" {name}={epoch}");
                 format!("answer opened{}", epochs.iter().map(epoch).collect::<String>())
             }
+            Status::Booting => "answer booting".to_owned(),
             Status::Refused { why, text } => format!("answer {why:?}: {text}"),
         });
     }

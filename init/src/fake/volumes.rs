@@ -12,7 +12,7 @@ use std::time::Duration;
 use luks::{
     Cipher, Layout, LayoutParams, Memory, ReadAt, SECTOR, SectorSize, Volume, VolumeKey, WriteAt,
 };
-use protocol::config::Sealing;
+use protocol::config::{RootKey, Sealing};
 use zeroize::Zeroizing;
 
 use super::{Fake, Node};
@@ -300,6 +300,10 @@ impl Volumes for Fake {
     ) -> Result<Zeroizing<[u8; 32]>, ReportError> {
         self.call("derived-key".to_owned())
             .map_err(|source| ReportError::Io { action: "asking", source })?;
-        Ok(Zeroizing::new([u8::from(sealing.family_id) + 1; 32]))
+        let root = match sealing.root_key {
+            RootKey::Vcek => 1,
+            RootKey::Vlek => 3,
+        };
+        Ok(Zeroizing::new([u8::from(sealing.family_id) + root; 32]))
     }
 }

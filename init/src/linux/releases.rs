@@ -53,6 +53,11 @@ impl Releases for Linux {
         Ok(server.wait(until.and_then(|until| self.start.checked_add(until))))
     }
 
+    fn wait_until_recorded(&self) -> io::Result<bool> {
+        let server = self.releases.borrow();
+        Ok(server.as_ref().ok_or(io::ErrorKind::NotConnected)?.wait_recorded())
+    }
+
     fn answer_owners(&self, status: &Status) {
         if let Some(server) = &*self.releases.borrow() {
             server.answer(status);

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use protocol::text::printable;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -121,7 +122,7 @@ fn log(program: &Path, text: &[u8]) {
     let Ok(mut kmsg) = File::options().write(true).open("/dev/kmsg") else { return };
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     for line in String::from_utf8_lossy(text).lines().filter(|line| !line.is_empty()) {
-        let line: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+        let line = printable(&line.chars().take(200).collect::<String>());
         let _lost = kmsg.write_all(format!("<7>ravelin: {name}: {line}\n").as_bytes());
     }
 }

@@ -34,6 +34,12 @@ pub trait Releases {
     /// # Errors
     /// From the system, or if owners are not served.
     fn wait_for_release(&self, until: Option<Duration>) -> io::Result<Option<Released>>;
+    /// Waits, for a bounded time, until the owners of that release have recorded the epochs
+    /// that they were told. Whether one of them has: false means that no owner may know.
+    ///
+    /// # Errors
+    /// If owners are not served.
+    fn wait_until_recorded(&self) -> io::Result<bool>;
     /// Tells the owners of that release what became of it. After a refusal, others may
     /// come.
     fn answer_owners(&self, status: &Status);

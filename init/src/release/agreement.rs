@@ -1,12 +1,12 @@
 //! The quorum between the sessions' threads and PID 1's, which waits for it.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use protocol::release::Status;
-use zeroize::Zeroizing;
 
-use super::quorum::{Member, Quorum, Refused};
+use super::control::Control;
+use super::quorum::{Count, Quorum, Recorded, Refused, Vote};
 use crate::platform::Released;
 
 /// A [`Quorum`], and what is notified when it changes.
@@ -20,10 +20,10 @@ impl Agreement {
         Self { quorum: Mutex::new(quorum), changed: Condvar::new() }
     }
 
-    pub(super) fn offer(&self, member: Member, release: Zeroizing<Vec<u8>>) -> Result<u8, Refused> {
-        let have = self.lock().offer(member, release, Instant::now());
+    pub(super) fn offer(&self, vote: Vote) -> Result<Count, Refused> {
+        let count = self.lock().offer(vote, Instant::now());
         self.changed.notify_all();
-        have
+        count
     }
 
     /// Waits for enough owners, at most until `until`; wipes what expires meanwhile and
@@ -48,6 +48,38 @@ impl Agreement {
                 }
                 None => self.changed.wait(quorum).unwrap_or_else(PoisonError::into_inner),
             };
+        }
+    }
+
+    /// The owner of this session has recorded the epochs.
+    pub(super) fn record(&self, session: &Arc<Control>) {
+        self.lock().record(session);
+        self.changed.notify_all();
+    }
+
+    /// A session is over: who waits for its owner looks again.
+    pub(super) fn session_is_over(&self) {
+        // With the lock, so that it is not between a look and the wait.
+        let _quorum = self.lock();
+        self.changed.notify_all();
+    }
+
+    /// Waits until all owners of the opened release whose sessions are not over have
+    /// recorded the epochs, at most until `until`. Whether one at least has.
+    pub(super) fn wait_recorded(&self, until: Instant) -> bool {
+        let mut quorum = self.lock();
+        loop {
+            let by_one = match quorum.recorded() {
+                Recorded::All => return true,
+                Recorded::Nobody => return false,
+                Recorded::NotYet { by_one } => by_one,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return by_one;
+            }
+            let waited = self.changed.wait_timeout(quorum, left);
+            quorum = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -14,9 +14,9 @@ use crate::reports::RawReport;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Stage {
-    /// No TLS session yet, or no hello.
+    /// No TLS session yet, or no evidence.
     New = 0,
-    /// Evidence was asked for.
+    /// It got evidence, which costs a report.
     Attested = 1,
     /// A listed owner signed. Such a session is never given up for another.
     Signed = 2,

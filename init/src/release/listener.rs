@@ -76,6 +76,7 @@ fn begin(connection: OwnedFd, source: Source, shared: &Arc<Shared>) -> io::Resul
         session::run(Socket::new(connection), &own, &theirs);
         // What it asked the secure processor for is of no use any more.
         own.stop();
+        theirs.agreement.session_is_over();
         theirs.table.leave(&own);
     });
     if started.is_err() {

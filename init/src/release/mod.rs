@@ -75,7 +75,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Bytes that the peer of one session may send, TLS and all.
     pub bytes: usize,
-    /// For each of: the handshake, the nonce, taking the evidence, taking a status.
+    /// For each of: the handshake, the nonce, taking the evidence, taking a status, and
+    /// for the owners to record the epochs.
     pub step: Duration,
     /// For a report.
     pub evidence: Duration,
@@ -160,6 +161,14 @@ impl Server {
     pub fn wait(&self, until: Option<Instant>) -> Option<Released> {
         let line = "not enough owners came in time; what they sent is wiped";
         self.shared.agreement.wait(until, || self.shared.log.line(Level::Info, line))
+    }
+
+    /// Waits until the owners of the release that opened the volumes have recorded the
+    /// epochs: all whose sessions are not over, or for as long as a step takes. Whether
+    /// one of them has.
+    #[must_use]
+    pub fn wait_recorded(&self) -> bool {
+        self.shared.agreement.wait_recorded(Instant::now() + self.shared.limits.step)
     }
 
     /// Tells the owners of the release that was waited for what became of it.

@@ -1,22 +1,21 @@
 //! One owner's session, from the handshake to the last status.
 
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Instant;
 
 use protocol::release::{
     Evidence, FrameType, REPORT_EXPORTER, Refusal, Release, SIGNATURE_EXPORTER, SignedRelease,
-    Status, VolumeName, statement,
+    Status, VolumeName, digest, statement,
 };
 use protocol::report_data::{Binding, Nonce};
-use zeroize::Zeroizing;
 
 use super::Limits;
 use super::agreement::Agreement;
 use super::channel::{Channel, End};
 use super::control::{Control, Stage};
 use super::log::Log;
-use super::quorum::{Member, Refused};
+use super::quorum::{Count, Refused, Vote};
 use super::reporter::Question;
 use super::socket::Socket;
 use super::table::Table;
@@ -67,7 +66,6 @@ fn converse(channel: &mut Channel, control: &Arc<Control>, shared: &Shared) -> R
     let Ok(nonce) = Nonce::try_from(hello.as_slice()) else {
         return Ok(Status::refused(Refusal::Malformed, "the nonce has to be of 32 bytes"));
     };
-    control.reach(Stage::Attested);
 
     let tls_public_key = &shared.identity.public_key_info;
     let binding = Binding::Release {
@@ -78,13 +76,14 @@ fn converse(channel: &mut Channel, control: &Arc<Control>, shared: &Shared) -> R
     };
     let report = match report(channel, control, shared, binding.report_data())? {
         Ok(report) => report,
-        Err(why) => {
-            shared.log.stranger(&format!("no report for an owner: {why}"));
-            return Ok(Status::refused(Refusal::NoReport, &why));
+        Err((why, text)) => {
+            shared.log.stranger(&format!("no report for an owner: {text}"));
+            return Ok(Status::refused(why, &text));
         }
     };
     let evidence = evidence(shared, report);
     channel.send(FrameType::Evidence, &evidence, Instant::now() + limits.step)?;
+    control.reach(Stage::Attested);
 
     let content = channel.receive(FrameType::Release, Instant::now() + limits.release)?;
     match offer(&content, &signature_exporter, control, shared) {
@@ -105,20 +104,25 @@ fn report(
     control: &Arc<Control>,
     shared: &Shared,
     data: [u8; protocol::report_data::LENGTH],
-) -> Result<Result<RawReport, String>, End> {
+) -> Result<Result<RawReport, Refused>, End> {
     let until = Instant::now() + shared.limits.evidence;
     let question = Question { data, until, session: Arc::clone(control) };
-    if shared.reports.try_send(question).is_err() {
-        return Ok(Err("too many ask for reports".to_owned()));
+    let refused = |why, text: &str| Ok(Err((why, text.to_owned())));
+    match shared.reports.try_send(question) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => return refused(Refusal::Busy, "too many ask for reports"),
+        Err(TrySendError::Disconnected(_)) => {
+            return refused(Refusal::NoReport, "nobody asks for reports any more");
+        }
     }
     loop {
         if let Some(answer) = control.answered() {
-            return Ok(answer);
+            return Ok(answer.map_err(|text| (Refusal::NoReport, text)));
         }
         match channel.step(Some(until)) {
             Ok(()) => {}
             Err(End::Late) => {
-                return Ok(Err("the secure processor gave no report in time".to_owned()));
+                return refused(Refusal::NoReport, "the secure processor gave no report in time");
             }
             Err(end) => return Err(end),
         }
@@ -161,51 +165,59 @@ fn offer(
         return Err((Refusal::UnknownOwner, "the key is of no owner".to_owned()));
     };
     let fingerprint = owner.fingerprint().to_owned();
-    check(&release, &shared.wanted)
-        .map_err(|(why, text)| (why, format!("{text} ({fingerprint})")))?;
+    let named = |(why, text): Refused| (why, format!("{text} ({fingerprint})"));
+    let digest = digest(&release);
+    let release = check(&release, &shared.wanted).map_err(named)?;
 
     control.reach(Stage::Signed);
-    let session = Arc::clone(control);
-    let member = Member { owner: index, fingerprint: fingerprint.clone(), session };
-    let have = shared
-        .agreement
-        .offer(member, release)
-        .map_err(|(why, text)| (why, format!("{text} ({fingerprint})")))?;
-    let line = format!("{fingerprint} releases keys, {have} of {}", shared.need);
+    let (session, fingerprint_) = (Arc::clone(control), fingerprint.clone());
+    let vote = Vote { owner: index, fingerprint: fingerprint_, session, digest, release };
+    let Count { have, others } = shared.agreement.offer(vote).map_err(named)?;
+    let mut line = format!("{fingerprint} releases keys, {have} of {}", shared.need);
+    if others > 0 {
+        line.push_str(&format!("; other keys than {others} of the owners"));
+    }
     shared.log.line(Level::Info, &line);
     Ok(())
 }
 
-/// Whether a release is one, of exactly the volumes that are waited for.
-fn check(release: &Zeroizing<Vec<u8>>, wanted: &[VolumeName]) -> Result<(), Refused> {
+/// Reads a release, which has to be of exactly the volumes that are waited for.
+fn check(release: &[u8], wanted: &[VolumeName]) -> Result<Release, Refused> {
     let release =
         Release::decode(release).map_err(|error| (Refusal::Malformed, error.to_string()))?;
     if release.volumes().iter().map(|volume| &volume.name).eq(wanted) {
-        return Ok(());
+        return Ok(release);
     }
     let names: Vec<&str> = wanted.iter().map(VolumeName::as_str).collect();
     Err((Refusal::Volumes, format!("keys are waited for of exactly {}", names.join(", "))))
 }
 
-/// Passes on what the owner is told, until the last word. How long that takes is the
-/// set's and the boot's to say; here only a peer that is gone ends it.
+/// Passes on what the owner is told, until the last word, and that he has recorded what
+/// was opened. How long that takes is the set's and the boot's to say; here only a peer
+/// that is gone ends it.
 fn wait_for_answer(
     channel: &mut Channel,
-    control: &Control,
+    control: &Arc<Control>,
     shared: &Shared,
 ) -> Result<Status, End> {
+    let mut may_record = false;
     loop {
         match control.told() {
             Some(last) if last.is_final() => return Ok(last),
             Some(status) => {
                 let until = Instant::now() + shared.limits.step;
                 channel.send(FrameType::Status, &status.encode(), until)?;
+                may_record = matches!(status, Status::Opened { .. });
             }
             None if control.is_ending() => return Err(End::Stopped),
             None => channel.step(None)?,
         }
-        if channel.is_unread() {
-            let text = "nothing follows a release";
+        if channel.is_unread() && may_record {
+            channel.receive(FrameType::Recorded, Instant::now() + shared.limits.step)?;
+            may_record = false;
+            shared.agreement.record(control);
+        } else if channel.is_unread() {
+            let text = "nothing has to come now";
             return Ok(Status::refused(Refusal::Malformed, text));
         }
     }

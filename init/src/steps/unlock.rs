@@ -2,7 +2,9 @@
 //! one.
 //!
 //! A release is all or nothing. Where it does not open something, everything is closed
-//! again, its owners are told why, and others may come. Nothing of what is on a disk is
+//! again, its owners are told why, and others may come. So it is where no owner says in
+//! time that the new epochs are recorded: whoever boots without, boots what the owners
+//! would let the host put back. Nothing of what is on a disk is
 //! mounted here, so a wrong key, a wrong disk or an old one costs an answer. Only where
 //! the machine itself fails, so that no release could help, the boot ends.
 //!
@@ -67,7 +69,16 @@ pub fn open(
         match result {
             Ok(epochs) => {
                 platform.answer_owners(&Status::Opened { epochs });
-                break owners;
+                let recorded =
+                    timed(platform, &mut progress.waiting, || platform.wait_until_recorded());
+                if recorded.map_err(|error| Failure::OwnerServer(error.into()))? {
+                    platform.answer_owners(&Status::Booting);
+                    break owners;
+                }
+                close_all(platform, progress);
+                let text = "no owner has recorded the epochs in time: the volumes are closed again";
+                platform.answer_owners(&Status::refused(Refusal::Unrecorded, text));
+                refusals.log(platform, &format!("unlock: gave up the release of {owners}: {text}"));
             }
             Err(refused) => {
                 let text = refused.text();
@@ -231,6 +242,9 @@ fn open_all(
         let opened = volume::open_released(platform, disk, released)
             .map_err(|error| Refused::volume(&wanted.name, error))?;
         let may_format = released.provision;
+        if opened.formatted {
+            progress.made.push(opened.name.clone());
+        }
         progress.volumes.push(OpenVolume { opened, may_format });
     }
     Ok(())

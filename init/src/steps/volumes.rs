@@ -78,7 +78,8 @@ fn ready(
     let open = open.ok_or_else(missing)?;
     // A power cut may have come between the sealing of a disk and its file system. Zeros
     // of a volume that was in use before are the host's replay.
-    let new = open.opened.epoch.is_none_or(|epoch| epoch <= luks::Epoch::FIRST.0 + 1);
+    let new = progress.made.contains(&volume.name)
+        || open.opened.epoch.is_none_or(|epoch| epoch <= luks::Epoch::FIRST.0 + 1);
     let without = open.opened.formatted
         || open.may_format && new && file_system::is_blank(platform, &open.opened.node)?;
     if without {

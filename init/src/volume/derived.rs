@@ -22,10 +22,10 @@ const ID_DOMAIN: &[u8] = b"ravelin sealed volume id v1";
 pub(super) fn sealed_secret(derived: &[u8; 32], name: &VolumeName) -> Secret {
     let mut bytes = Zeroizing::new([0; SECRET_SIZE]);
     let hkdf = Hkdf::<Sha512>::new(None, derived);
-    // 32 bytes, where 16320 could be had: it does not fail.
+    // 32 bytes, where 16320 could be had: it does not fail. Zeros are no secret.
     let info = [SECRET_DOMAIN, name.as_str().as_bytes()];
     let expanded = hkdf.expand_multi_info(&info, bytes.as_mut());
-    debug_assert!(expanded.is_ok());
+    assert!(expanded.is_ok(), "HKDF gave no secret");
     Secret::new(&bytes)
 }
 

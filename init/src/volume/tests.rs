@@ -2,7 +2,7 @@ use luks::{
     Cipher, HEADER_SIZE, HeaderKey, Layout, LayoutParams, Memory, NewHeader, Options, SECTOR,
     SUPERBLOCK_SIZE, SectorSize, SuperblockError, VolumeKey, WriteAt as _,
 };
-use protocol::config::{FsType, KeySource, Selector, VolumeTarget};
+use protocol::config::{FsType, KeySource, RootKey, Selector, VolumeTarget};
 use protocol::release::Refusal;
 use sha2::{Digest as _, Sha256};
 use ssh_key::rand_core::OsRng;
@@ -361,6 +361,7 @@ fn data_volume(key: KeySource, provision_if_blank: bool) -> DataVolume {
 
 const SEALING: Sealing = Sealing {
     cipher: VolumeCipher::Aegis128Random,
+    root_key: RootKey::Vcek,
     family_id: false,
     image_id: false,
     guest_svn: None,
@@ -381,11 +382,15 @@ fn a_sealed_volume_is_made_once_and_opened_by_the_same_key() {
     let opened = open(SEALING, true).unwrap();
     assert!(!opened.formatted);
     close(&fake, &opened.name);
-    // Another image's key: the disk is left alone, also with permission.
+    // Another image's key, or another root's: the disk is left alone, also with permission.
     let content = fake.volumes.disk(DISK, SIZE);
-    let error = open(Sealing { family_id: true, ..SEALING }, true).unwrap_err();
-    assert!(matches!(error, OpenError::Key { .. }), "{error:?}");
-    assert!(fake.volumes.disk(DISK, SIZE) == content);
+    for other in
+        [Sealing { family_id: true, ..SEALING }, Sealing { root_key: RootKey::Vlek, ..SEALING }]
+    {
+        let error = open(other, true).unwrap_err();
+        assert!(matches!(error, OpenError::Key { .. }), "{error:?}");
+        assert!(fake.volumes.disk(DISK, SIZE) == content);
+    }
     assert_eq!(fake.volumes.mapped(), [""; 0]);
 }
 

@@ -4,10 +4,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use init::release::{Ask, Limits, Server, Setup};
-use init::reports::RawReport;
+use init::reports::{RawReport, ReportError};
 use protocol::release::{
     Evidence, FRAME_HEAD, FrameType, REPORT_EXPORTER, Release, ReleasedKey, ReleasedVolume,
     SIGNATURE_EXPORTER, SSHSIG_NAMESPACE, SignedRelease, Status, VolumeName, frame,
@@ -35,12 +35,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(owners: &[&PrivateKey], threshold: u8, limits: Limits) -> Self {
-        let reports: Ask = Box::new(|data, _until| {
-            let mut report = Box::new([0; 1184]);
-            report[0x50..0x90].copy_from_slice(data);
-            Ok(RawReport { report, certificates: Some(vec![0xcc; 100]) })
-        });
-        Self::with_reports(owners, threshold, limits, reports)
+        Self::with_reports(owners, threshold, limits, Box::new(report))
     }
 
     pub(crate) fn with_reports(
@@ -71,6 +66,13 @@ impl Running {
         self.server.stop();
         std::mem::take(&mut self.log.lock().unwrap())
     }
+}
+
+/// A report over this REPORT_DATA, and certificates.
+pub(crate) fn report(data: &[u8; 64], _until: Instant) -> Result<RawReport, ReportError> {
+    let mut report = Box::new([0; 1184]);
+    report[0x50..0x90].copy_from_slice(data);
+    Ok(RawReport { report, certificates: Some(vec![0xcc; 100]) })
 }
 
 /// An owner's key.
@@ -177,6 +179,11 @@ impl Client {
         let content = SignedRelease { release, signature: signature.to_vec() }.encode();
         self.write(&frame(FrameType::Release, &content));
         self.status()
+    }
+
+    /// Says that the epochs are recorded.
+    pub(crate) fn record(&mut self) {
+        self.write(&frame(FrameType::Recorded, &[]));
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {

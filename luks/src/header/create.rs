@@ -86,9 +86,8 @@ impl NewHeader<'_> {
         bytes.extend_from_slice(&secondary);
         bytes.extend_from_slice(&area);
         bytes.resize(HEADER_SIZE, 0);
-        debug_assert!(
-            area.len() as u64 <= KEYSLOTS_SIZE && KEYSLOTS_OFFSET == 2 * COPY_SIZE as u64
-        );
+        // Otherwise the area would reach into the volume, or be cut.
+        assert!(area.len() as u64 <= KEYSLOTS_SIZE && KEYSLOTS_OFFSET == 2 * COPY_SIZE as u64);
         Ok(bytes)
     }
 

@@ -173,7 +173,8 @@ impl Object {
 }
 
 fn join(path: &str, key: &str) -> String {
-    // Keys are the attacker's: short and printable in errors.
-    let key: String = key.chars().filter(|c| !c.is_control()).take(40).collect();
+    // Keys are the attacker's: short and printable in errors, without what would change the
+    // direction of writing.
+    let key: String = key.chars().take(40).flat_map(char::escape_default).collect();
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }

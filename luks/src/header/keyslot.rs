@@ -146,7 +146,7 @@ pub(super) enum AreaError {
 }
 
 fn pbkdf2_sha256(passphrase: &[u8], salt: &[u8], iterations: u32, output: &mut [u8]) {
-    // HMAC takes keys of any length: it does not fail.
+    // HMAC takes keys of any length: it does not fail. Zeros are no key.
     let result = pbkdf2::<Hmac<Sha256>>(passphrase, salt, iterations, output);
-    debug_assert!(result.is_ok());
+    assert!(result.is_ok(), "PBKDF2 gave no key");
 }

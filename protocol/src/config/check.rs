@@ -8,8 +8,8 @@ use super::values::{
     MachineId, Number, OnCorruption, OnFailure, Port, RootMode, Salt, Selector, VerityAlgorithm,
     WritableDirectories, WritableMode,
 };
-use super::volumes::{GuestSvn, Provision, WritableFs};
-use super::{ConfigError, VolumeCipher, VolumeFormat, VolumeTarget};
+use super::volumes::{GuestSvn, LeastTcb, Provision, WritableFs};
+use super::{ConfigError, RootKey, VolumeCipher, VolumeFormat, VolumeTarget};
 use crate::units::{Deadline, MemorySize};
 
 /// Every value that was given, on its own.
@@ -76,10 +76,11 @@ pub(super) fn values(settings: &Settings) -> Result<(), ConfigError> {
             "format": VolumeFormat,
             "cipher": VolumeCipher,
             "provision": Provision,
+            "sealed.root_key": RootKey,
             "sealed.family_id": Flag,
             "sealed.image_id": Flag,
             "sealed.guest_svn": GuestSvn,
-            "sealed.tcb_version": Number,
+            "sealed.tcb_version": LeastTcb,
         );
     }
     Ok(())

@@ -25,8 +25,8 @@ pub use network::{Addressing, LinkSelector, Network, NetworkMode};
 pub use settings::Source;
 pub use table::{KEYS, VOLUME_KEYS};
 pub use unlock::{
-    DataVolume, Encrypted, KeySource, OwnerKey, Sealing, Unlock, VolumeCipher, VolumeFormat,
-    VolumeTarget,
+    DataVolume, Encrypted, KeySource, OwnerKey, RootKey, Sealing, Unlock, VolumeCipher,
+    VolumeFormat, VolumeTarget,
 };
 pub use values::{
     AbsolutePath, AttestMode, EvidenceSource, FsType, HostKeyKind, KeyOrigin, MachineId,

@@ -374,6 +374,14 @@ pub const VOLUME_KEYS: &[Key] = &[
     )
     .only(Scope::Volume(LASTING)),
     key(
+        "sealed.root_key",
+        "vcek or vlek",
+        Default::Value("vcek"),
+        "What the key is derived from: `vcek`, this chip's endorsement key; `vlek`, the key that \
+         AMD gave the provider, so that the volume opens on each of his machines that has it.",
+    )
+    .only(Scope::Volume(SEALED)),
+    key(
         "sealed.family_id",
         "true or false",
         Default::Value("false"),
@@ -396,10 +404,11 @@ pub const VOLUME_KEYS: &[Key] = &[
     .only(Scope::Volume(SEALED)),
     key(
         "sealed.tcb_version",
-        "a decimal number below 2^64",
-        Default::Absent("not mixed in"),
-        "A TCB_VERSION that the key depends on, as the integer of the report; at most the \
-         processor's.",
+        "a decimal number below 2^64, or any",
+        Default::Required,
+        "The least firmware of the processor that gets the key, as the integer of a report's \
+         COMMITTED_TCB (`docs/volumes.md` says how to get it). Another number is another key. \
+         `any`: also firmware with known weaknesses.",
     )
     .only(Scope::Volume(SEALED)),
 ];

@@ -105,14 +105,27 @@ pub enum KeySource {
 pub struct Sealing {
     /// The cipher of the volume.
     pub cipher: VolumeCipher,
+    /// What the key is derived from.
+    pub root_key: RootKey,
     /// FAMILY_ID of the ID block.
     pub family_id: bool,
     /// IMAGE_ID of the ID block.
     pub image_id: bool,
     /// GUEST_SVN of the ID block: this value, at most the VM's.
     pub guest_svn: Option<u32>,
-    /// TCB_VERSION: the processor's committed TCB as an integer, at most its current one.
+    /// TCB_VERSION: the least committed TCB of a processor that gets the key, as an integer;
+    /// `None` for any.
     pub tcb_version: Option<u64>,
+}
+
+words! {
+    /// The root of a sealed key (AMD 56860, MSG_KEY_REQ, KEY_SEL).
+    RootKey {
+        /// The chip's own endorsement key, the default.
+        Vcek = "vcek",
+        /// The key that AMD gave the provider, which many of his chips may have.
+        Vlek = "vlek",
+    }
 }
 
 words! {

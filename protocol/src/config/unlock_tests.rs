@@ -286,6 +286,7 @@ provision = "if-blank"
 sealed.guest_svn = 4294967295
 [volume.sealed]
 family_id = true
+tcb_version = 72057594037927936
 [[volume]]
 name = "scratch"
 device = "partlabel:scratch"
@@ -311,13 +312,15 @@ fn volumes_come_from_both_places_and_are_sorted() {
     let words = "ravelin.writable.mode=root ravelin.volume.db.format=luks2 \
                  ravelin.volume.state.sealed.guest_svn=7 \
                  ravelin.volume.aux.device=serial:aux ravelin.volume.aux.mount=/aux \
-                 ravelin.volume.aux.fstype=ext4 ravelin.volume.aux.key=sealed";
+                 ravelin.volume.aux.fstype=ext4 ravelin.volume.aux.key=sealed \
+                 ravelin.volume.aux.sealed.tcb_version=any";
     let config = encrypted(&file, words).unwrap();
     let names: Vec<&str> = config.volumes.iter().map(|volume| volume.name.as_str()).collect();
     assert_eq!(names, ["aux", "db", "scratch", "state"]);
     let [aux, db, scratch, state] = &config.volumes[..] else { panic!("four") };
     let sealing = Sealing {
         cipher: VolumeCipher::AesXtsHmacSha256,
+        root_key: RootKey::Vcek,
         family_id: false,
         image_id: false,
         guest_svn: None,
@@ -331,6 +334,7 @@ fn volumes_come_from_both_places_and_are_sorted() {
         cipher: VolumeCipher::Aegis128Random,
         family_id: true,
         guest_svn: Some(7),
+        tcb_version: Some(1 << 56),
         ..sealing
     };
     assert_eq!((&state.key, state.provision_if_blank), (&KeySource::Sealed(expected), true));
@@ -387,12 +391,20 @@ fn volumes_are_held_against_the_rest() {
         ("ephemeral", "format", "ravelin"),
         ("ephemeral", "provision", "never"),
         ("ephemeral", "sealed.family_id", "false"),
+        ("owner", "sealed.root_key", "vcek"),
         ("sealed", "format", "ravelin"),
         ("owner", "cipher", "aes-gcm-random"),
         ("owner", "sealed.tcb_version", "1"),
     ] {
         meaningless(one(&[("key", origin), (key, value)]), &format!("volume.a.{key}"));
     }
+    // Whoever wants no least firmware says so.
+    match one(&[("key", "sealed")]) {
+        Err(ConfigError::MissingKey { key, .. }) => assert_eq!(key, "volume.a.sealed.tcb_version"),
+        other => panic!("{other:?}"),
+    }
+    one(&[("key", "sealed"), ("sealed.tcb_version", "any")]).unwrap();
+    invalid(one(&[("key", "sealed"), ("sealed.tcb_version", "0x1")]));
     invalid(one(&[("key", "sealed"), ("sealed.guest_svn", "4294967296")]));
     invalid(one(&[("key", "sealed"), ("sealed.tcb_version", "18446744073709551616")]));
     one(&[("key", "sealed"), ("sealed.tcb_version", "18446744073709551615")]).unwrap();
@@ -409,7 +421,7 @@ fn volumes_are_held_against_the_rest() {
     // What takes the writes.
     let writable = volume("w", &[("mount", "writable")]);
     with(&writable).unwrap();
-    conflict(one(&[("mount", "writable"), ("key", "sealed")]));
+    conflict(one(&[("mount", "writable"), ("key", "sealed"), ("sealed.tcb_version", "any")]));
     conflict(with(&format!("{writable} {}", volume("v", &[("mount", "writable")]))));
     conflict(with(&format!("{writable} ravelin.writable.size=1G")));
     conflict(encrypted("", &writable));

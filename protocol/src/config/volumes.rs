@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::error::ConfigError;
 use super::settings::Settings;
 use super::unlock::{DataVolume, KeySource, Sealing, VolumeFormat, VolumeTarget};
-use super::values::{Flag, FsType, KeyOrigin, Number, ValueError, words};
+use super::values::{Flag, FsType, KeyOrigin, ValueError, words};
 use super::{Root, Scope, Writable};
 use crate::release::VolumeName;
 use crate::units::decimal;
@@ -64,6 +64,17 @@ impl FromStr for GuestSvn {
     }
 }
 
+/// The least TCB of a sealed key; `any` for none.
+pub(super) struct LeastTcb(pub(super) Option<u64>);
+
+impl FromStr for LeastTcb {
+    type Err = crate::units::UnitError;
+
+    fn from_str(text: &str) -> Result<LeastTcb, Self::Err> {
+        if text == "any" { Ok(LeastTcb(None)) } else { decimal(text).map(Some).map(LeastTcb) }
+    }
+}
+
 /// All volumes, by name.
 pub(super) fn read(settings: &Settings) -> Result<Vec<DataVolume>, ConfigError> {
     settings.volumes().iter().map(|name| volume(settings, name)).collect()
@@ -81,10 +92,11 @@ fn volume(settings: &Settings, name: &VolumeName) -> Result<DataVolume, ConfigEr
         KeyOrigin::Owner => KeySource::Owner(settings.value(&key("format"))?),
         KeyOrigin::Sealed => KeySource::Sealed(Sealing {
             cipher: settings.value(&key("cipher"))?,
+            root_key: settings.value(&key("sealed.root_key"))?,
             family_id: settings.value::<Flag>(&key("sealed.family_id"))?.0,
             image_id: settings.value::<Flag>(&key("sealed.image_id"))?.0,
             guest_svn: settings.optional::<GuestSvn>(&key("sealed.guest_svn"))?.map(|svn| svn.0),
-            tcb_version: settings.optional::<Number>(&key("sealed.tcb_version"))?.map(|tcb| tcb.0),
+            tcb_version: settings.value::<LeastTcb>(&key("sealed.tcb_version"))?.0,
         }),
         KeyOrigin::Ephemeral => KeySource::Ephemeral(settings.value(&key("cipher"))?),
     };

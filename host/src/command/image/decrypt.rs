@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use image_builder::disk::{self, DecryptError, EncryptedSidecar, PartitionChoice, Unlock};
-use luks::{OpenError, UnlockError};
+use luks::{Epoch, OpenError, UnlockError};
 use serde::Serialize;
 
 use super::places;
@@ -31,8 +31,10 @@ encryption and nothing that is not known, and its key derivation may cost 1 GiB 
 passes, or 2^24 iterations, at most. --key is then any key file of cryptsetup's. The output is the
 whole volume: of a disk that `image encrypt` made, 16 KiB more than the file system can have.
 
-What is not noticed: a disk, or single sectors of it, put back to what they were earlier. The
-epoch counts how often a guest has opened the disk for writing.
+The epoch counts how often a guest has opened the disk for writing. A disk whose epoch is lower than
+the sidecar's is an old state of it, which the host may have put back: it is refused, unless
+--any-epoch says that it is meant. What is not noticed: a disk, or single sectors of it, put back to
+what they were in the same epoch.
 
 JSON (\"kind\": \"image-decrypt\"): output, disk, bytes, journal_bytes (how many of them were read
 from the journal), epoch, header_is_ours (whether the LUKS2 header is still the one that was made;
@@ -68,6 +70,9 @@ pub(crate) struct Decrypt {
     key: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArguments,
+    /// Decrypt an older state of the disk than the sidecar's epoch says too, such as a backup
+    #[arg(long, requires = "sidecar")]
+    any_epoch: bool,
     /// Threads that decrypt [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<NonZeroUsize>,
@@ -143,13 +148,14 @@ fn with_sidecar(
     let disk = disk.map_or_else(beside, Path::to_owned);
     check_places(arguments, &disk)?;
     let unlock = match &arguments.key {
-        Some(path) => Unlock::Key(secret::key(path)?),
-        None => Unlock::Passphrase(arguments.passphrase.read(false)?),
+        Some(path) => Unlock::Key(secret::key(path, terminal)?),
+        None => Unlock::Passphrase(arguments.passphrase.read(terminal)?),
     };
+    let least = if arguments.any_epoch { Epoch(0) } else { sidecar.epoch };
+    let (output, threads) = (&arguments.output, arguments.threads);
     let progress = terminal.progress();
-    let decrypted =
-        disk::decrypt(&sidecar, &disk, &unlock, &arguments.output, arguments.threads, &progress)
-            .map_err(failure)?;
+    let decrypted = disk::decrypt(&sidecar, &disk, &unlock, least, output, threads, &progress)
+        .map_err(failure)?;
     progress.finish();
     Ok(Report {
         output: arguments.output.display().to_string(),
@@ -166,8 +172,8 @@ fn with_sidecar(
 fn by_header(arguments: &Decrypt, disk: &Path, terminal: &Terminal) -> Result<Report> {
     check_places(arguments, disk)?;
     let passphrase = match &arguments.key {
-        Some(path) => secret::key_file(path)?,
-        None => arguments.passphrase.read(false)?,
+        Some(path) => secret::key_file(path, terminal)?,
+        None => arguments.passphrase.read(terminal)?,
     };
     let progress = terminal.progress();
     let decrypted = disk::decrypt_luks(
@@ -206,12 +212,16 @@ fn failure(error: DecryptError) -> Failure {
             ..
         } | DecryptError::Keyslot { source: UnlockError::Passphrase, .. }
             | DecryptError::WrongKey { .. }
+            | DecryptError::Old { .. }
             | DecryptError::Header { .. }
     );
     let partitions = matches!(error, DecryptError::Partitions { .. });
+    let old = matches!(error, DecryptError::Old { .. });
     let failure = if refused { Failure::refused(error) } else { Failure::new(error) };
     if partitions {
         failure.help("give --partition NUMBER; `ravelin inspect` lists them")
+    } else if old {
+        failure.help("the host may have put it back. If it is a backup that you want: --any-epoch")
     } else {
         failure
     }

@@ -204,7 +204,7 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
         ("--passphrase-file", arguments.passphrase.file()),
         ("--vm", arguments.vm.as_deref()),
     ])?;
-    let protection = protection(arguments)?;
+    let protection = protection(arguments, terminal)?;
     // A description that cannot be used is better found before the work than after it.
     arguments.vm.as_deref().map(VmEditor::open).transpose()?;
     let progress = terminal.progress();
@@ -234,15 +234,16 @@ fn update(vm: &Path, words: &str, arguments: &Encrypt) -> Result<Cmdline> {
     Ok(cmdline)
 }
 
-fn protection(arguments: &Encrypt) -> Result<Protection> {
+fn protection(arguments: &Encrypt, terminal: &Terminal) -> Result<Protection> {
     if arguments.passphrase.given() {
         // Four lanes, as cryptsetup chooses: how many are computed at once is another matter.
         let memory = u32::try_from(arguments.argon2_memory >> 10).unwrap_or(u32::MAX);
         let cost = Argon2Cost::new(memory, arguments.argon2_passes, 4).map_err(Failure::usage)?;
-        return Ok(Protection::Passphrase { passphrase: arguments.passphrase.read(true)?, cost });
+        let passphrase = arguments.passphrase.read_new(terminal)?;
+        return Ok(Protection::Passphrase { passphrase, cost });
     }
     if let Some(path) = &arguments.key {
-        return Ok(Protection::Key(secret::key(path)?));
+        return Ok(Protection::Key(secret::key(path, terminal)?));
     }
     let path = arguments.new_key.clone();
     Ok(Protection::NewKey(path.unwrap_or_else(|| appended(&arguments.output, ".key"))))

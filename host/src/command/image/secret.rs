@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Remedy, Result};
 use crate::interrupt::Silent;
+use crate::terminal::Terminal;
 
 /// cryptsetup takes no more at its prompt.
 const MAX_PASSPHRASE: usize = 512;
@@ -43,23 +45,47 @@ impl PassphraseArguments {
         self.passphrase_file.as_deref()
     }
 
-    /// The passphrase, asked for twice if it is new.
+    /// The passphrase.
     ///
     /// # Errors
-    /// One that cannot be read, is empty, too long, or was not repeated.
-    pub(crate) fn read(&self, new: bool) -> Result<Zeroizing<Vec<u8>>> {
-        let passphrase = match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => from_file(path)?,
-            (None, Some(number)) => from_file(Path::new(&format!("/proc/self/fd/{number}")))?,
-            (None, None) => {
-                let passphrase = prompt("Passphrase: ")?;
-                if new && *prompt("The same again: ")? != *passphrase {
-                    return Err(Failure::new("the two passphrases differ"));
-                }
-                passphrase
+    /// One that cannot be read, is empty or too long.
+    pub(crate) fn read(&self, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>> {
+        not_empty(self.given_or(terminal, || prompt("Passphrase: "))?)
+    }
+
+    /// A new one, asked for twice; of a weak one the user is warned.
+    ///
+    /// # Errors
+    /// As [`PassphraseArguments::read`]; also one that was not repeated.
+    pub(super) fn read_new(&self, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>> {
+        let passphrase = not_empty(self.given_or(terminal, || {
+            let passphrase = prompt("Passphrase: ")?;
+            if *prompt("The same again: ")? != *passphrase {
+                return Err(Failure::new("the two passphrases differ"));
             }
-        };
-        not_empty(passphrase)
+            Ok(passphrase)
+        })?)?;
+        if is_weak(&passphrase) {
+            terminal.warning(
+                "the passphrase is weak: whoever has the disk can guess for years. Take six words \
+                 of a list at random, or a key file",
+            );
+        }
+        Ok(passphrase)
+    }
+
+    fn given_or(
+        &self,
+        terminal: &Terminal,
+        prompt: impl FnOnce() -> Result<Zeroizing<Vec<u8>>>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => from_file(path, terminal),
+            (None, Some(number)) => {
+                from_file(Path::new(&format!("/proc/self/fd/{number}")), terminal)
+            }
+            (None, None) => prompt(),
+        }
     }
 }
 
@@ -67,8 +93,8 @@ impl PassphraseArguments {
 ///
 /// # Errors
 /// A file that is not exactly a key.
-pub(crate) fn key(path: &Path) -> Result<Secret> {
-    let bytes = bounded(path, SECRET_SIZE)?;
+pub(crate) fn key(path: &Path, terminal: &Terminal) -> Result<Secret> {
+    let bytes = bounded(path, SECRET_SIZE, terminal)?;
     let bytes: &[u8; SECRET_SIZE] = bytes.as_slice().try_into().map_err(|_other_length| {
         Failure::new(format!("{}: is no key file: a key has {SECRET_SIZE} bytes", path.display()))
     })?;
@@ -79,8 +105,8 @@ pub(crate) fn key(path: &Path) -> Result<Secret> {
 ///
 /// # Errors
 /// One that cannot be read, is empty or too long.
-pub(crate) fn passphrase_in(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    not_empty(from_file(path)?)
+pub(crate) fn passphrase_in(path: &Path, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>> {
+    not_empty(from_file(path, terminal)?)
 }
 
 fn not_empty(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
@@ -94,8 +120,8 @@ fn not_empty(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
 ///
 /// # Errors
 /// An empty file, or one that is larger than cryptsetup would read.
-pub(super) fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let key = bounded(path, MAX_KEY_FILE)?;
+pub(super) fn key_file(path: &Path, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>> {
+    let key = bounded(path, MAX_KEY_FILE, terminal)?;
     if key.is_empty() || key.len() > MAX_KEY_FILE {
         let what = format!("is no key file: one has 1 to {MAX_KEY_FILE} bytes");
         return Err(Failure::new(format!("{}: {what}", path.display())));
@@ -103,8 +129,8 @@ pub(super) fn key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     Ok(key)
 }
 
-fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let mut passphrase = bounded(path, MAX_PASSPHRASE + 1)?;
+fn from_file(path: &Path, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>> {
+    let mut passphrase = bounded(path, MAX_PASSPHRASE + 1, terminal)?;
     if passphrase.last() == Some(&b'\n') {
         passphrase.pop();
     }
@@ -120,14 +146,43 @@ fn check_length(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
     Ok(passphrase)
 }
 
-/// The content of a file, and one byte more than `most` of a longer one.
-fn bounded(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>> {
+/// The content of a file, and one byte more than `most` of a longer one. If others can
+/// read it too, the user is warned.
+fn bounded(path: &Path, most: usize, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = |error| Failure::new(format!("{}: cannot be read: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_file() && is_others_too(metadata.mode()) {
+        terminal.warning(&format!(
+            "{}: other users of this machine can read it (mode {:04o}): chmod 600",
+            path.display(),
+            metadata.mode() & 0o7777
+        ));
+    }
     // Room for all of it at once: a growing vector leaves copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
-    File::open(path)
-        .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| Failure::new(format!("{}: cannot be read: {error}", path.display())))?;
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
+}
+
+/// Whether group or others may do anything with a file of this mode, as ssh(1) asks of a
+/// private key.
+const fn is_others_too(mode: u32) -> bool {
+    mode & 0o077 != 0
+}
+
+/// Less than this many bytes are not enough of a passphrase, whatever they are: what a
+/// person thinks up has two bits a letter.
+const SHORT: usize = 16;
+/// A passphrase of fewer different bytes repeats itself.
+const FEW: usize = 8;
+
+/// Whether a passphrase is surely too weak for a disk that an attacker has: the cost of
+/// Argon2id is worth some 20 bits, no more. One that is not short can be weak all the
+/// same.
+fn is_weak(passphrase: &[u8]) -> bool {
+    let different = (0..=u8::MAX).filter(|byte| passphrase.contains(byte)).count();
+    passphrase.len() < SHORT || different < FEW
 }
 
 /// Asks on the terminal, which shows nothing of the answer.
@@ -157,18 +212,45 @@ pub(crate) fn prompt(question: &str) -> Result<Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
+    fn terminal() -> Terminal {
+        Terminal::new(false, true, false)
+    }
+
+    #[test]
+    fn what_others_can_use_is_told_apart() {
+        for (mode, others) in
+            [(0o100_600, false), (0o100_400, false), (0o100_640, true), (0o100_604, true)]
+        {
+            assert_eq!(is_others_too(mode), others, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_weak_passphrase_is_short_or_repeats_itself() {
+        for weak in ["secret", "correct horse b", "passwordpassword", "1212121212121212121212"] {
+            assert!(is_weak(weak.as_bytes()), "{weak}");
+        }
+        for good in ["correct horse battery", "kV8.mQz0_xW3-pL7"] {
+            assert!(!is_weak(good.as_bytes()), "{good}");
+        }
+    }
+
     #[test]
     fn one_newline_at_the_end_does_not_count() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("passphrase");
         for (content, expected) in [("a b", "a b"), ("a\n", "a"), ("a\n\n", "a\n"), ("\n", "")] {
             std::fs::write(&path, content).unwrap();
-            assert_eq!(**from_file(&path).unwrap(), *expected.as_bytes(), "{content:?}");
+            assert_eq!(
+                **from_file(&path, &terminal()).unwrap(),
+                *expected.as_bytes(),
+                "{content:?}"
+            );
         }
         std::fs::write(&path, [b'x'; 513]).unwrap();
-        assert!(from_file(&path).is_err());
+        assert!(from_file(&path, &terminal()).is_err());
         std::fs::write(&path, [b'x'; 512]).unwrap();
-        assert_eq!(from_file(&path).unwrap().len(), 512);
+        assert_eq!(from_file(&path, &terminal()).unwrap().len(), 512);
     }
 
     #[test]
@@ -177,9 +259,9 @@ mod tests {
         let path = directory.path().join("key");
         for length in [0, 31, 33, 4096] {
             std::fs::write(&path, vec![7; length]).unwrap();
-            assert!(key(&path).is_err(), "{length}");
+            assert!(key(&path, &terminal()).is_err(), "{length}");
         }
         std::fs::write(&path, [7; 32]).unwrap();
-        assert_eq!(key(&path).unwrap().as_bytes(), &[7; 32]);
+        assert_eq!(key(&path, &terminal()).unwrap().as_bytes(), &[7; 32]);
     }
 }

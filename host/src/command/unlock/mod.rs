@@ -16,7 +16,7 @@ use attestation::verify::{ReportData, Request, Verdict};
 use clap::Args;
 use protocol::release::{Evidence, SignedRelease, VolumeName};
 
-use self::outcome::{opened, raise_epochs};
+use self::outcome::{booting, opened, raise_epochs};
 use self::print::Printed;
 use self::ready::{Ready, identity_failure};
 use self::volumes::{Planned, Volume, VolumeArguments};
@@ -36,6 +36,9 @@ use crate::unlock::record::{self, Record};
 use crate::unlock::session::Session;
 use crate::vm::VmFile;
 
+/// How long the VM may take to go on: it waits 10 s for the other owners.
+const BOOTING: Duration = Duration::from_secs(20);
+
 const EXAMPLES: &str = "\
 Examples:
   ravelin unlock --wait                       # the VM of vm.toml here, as soon as it asks
@@ -51,7 +54,7 @@ REPORT_DATA has the nonce, this session and its public key, so that nobody stand
 verdict, exactly as of `ravelin attest`; the VM's REPORT_ID is written down; key, volume
 specification and lowest epoch are sent, signed by your SSH key for this session alone. The VM
 takes them only from the keys in `unlock.owners` of its measured configuration. When it has opened
-the volumes, the epochs in the sidecars are raised.
+the volumes, the epochs in the sidecars are raised; when it hears that they are, it boots on.
 
 Your SSH key is --identity, else `identity` of [unlock] in vm.toml, else ~/.ssh/id_ed25519, else the
 only key of your ssh-agent. With a public key (owner.pub) the agent signs.
@@ -203,11 +206,12 @@ pub(crate) fn run(arguments: &Unlock, terminal: &Terminal) -> Result {
     record::write(&records, &found).remedy("nothing was sent: the VM could not be recorded")?;
     session
         .release(&SignedRelease { release, signature }, arguments.place.timeout)
-        .map_err(refusal::silent)?;
+        .map_err(refusal::cut)?;
     terminal.note("the release was sent; waiting for the VM to open its volumes");
     let epochs = opened(&mut session, arguments.place.open_timeout, terminal)?;
-    session.close();
     raise_epochs(&volumes, &epochs, terminal)?;
+    booting(&mut session, arguments.place.timeout.max(BOOTING))?;
+    session.close();
     printed.opened(&ready.identity.fingerprint(), &epochs);
     printed.end(terminal)?;
     Ok(Exit::Success)

@@ -22,13 +22,37 @@ pub(super) fn opened(
         // Never zero, which would be no limit.
         let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
         match session.status(left).map_err(refusal::silent)? {
-            Status::Accepted { have, need } => {
-                if told.replace((have, need)) != Some((have, need)) {
-                    terminal.note(&format!("accepted: {have} of {need} owners"));
+            Status::Accepted { have, need, others } => {
+                if told.replace((have, need, others)) == Some((have, need, others)) {
+                    continue;
+                }
+                terminal.note(&format!("accepted: {have} of {need} owners"));
+                if others > 0 {
+                    terminal.warning(&format!(
+                        "{others} of the other owners sent another release than you: compare \
+                         sidecars (also `epoch`), keys and --provision"
+                    ));
                 }
             }
             Status::Opened { epochs } => return Ok(epochs),
+            Status::Booting => {
+                return Err(Failure::no_answer("the VM boots and did not say with which epochs")
+                    .help("the next release tells them; the sidecars were not changed"));
+            }
             Status::Refused { why, text } => return Err(refusal::refused(why, &text)),
+        }
+    }
+}
+
+/// Tells the VM that the epochs are recorded, and waits until it boots on.
+pub(super) fn booting(session: &mut Session<'_>, limit: Duration) -> Result<()> {
+    session.recorded(limit).map_err(refusal::unconfirmed)?;
+    match session.status(limit).map_err(refusal::unconfirmed)? {
+        Status::Booting => Ok(()),
+        Status::Refused { why, text } => Err(refusal::refused(why, &text)),
+        Status::Accepted { .. } | Status::Opened { .. } => {
+            Err(Failure::no_answer("the VM opened the volumes and says so again")
+                .help("another release of PID 1 runs in it; look at its console"))
         }
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn refused(why: Refusal, text: &str) -> Failure {
         ),
         Refusal::Disagreement => (
             Failure::refused(message),
-            "the owners have to send the same: compare sidecars (also `epoch`), keys and \
-             --provision",
+            "enough owners sent something else than you, and the VM boots with that: compare \
+             sidecars (also `epoch`), keys and --provision",
         ),
         Refusal::Expired => (
             Failure::no_answer(message),
@@ -51,6 +51,11 @@ pub(super) fn refused(why: Refusal, text: &str) -> Failure {
         Refusal::NoReport => (
             Failure::no_answer(message),
             "the VM's secure processor gave no report; its console says why",
+        ),
+        Refusal::Unrecorded => (
+            Failure::no_answer(message),
+            "the VM did not hear that the epochs are in your sidecar, or no other owner said so; \
+             release again, with a better connection",
         ),
         Refusal::Malformed => (
             Failure::no_answer(message),
@@ -81,6 +86,22 @@ pub(super) fn broken(error: SessionError) -> Failure {
         SessionError::Refused { .. } => "try again, with --wait",
     };
     Failure::no_answer(error).help(help)
+}
+
+/// A session that broke after the epochs were recorded.
+pub(super) fn unconfirmed(error: SessionError) -> Failure {
+    Failure::no_answer(error).help(
+        "the volumes were open and the sidecars have their epochs, but the VM did not say that it \
+         boots on; if its console says that it waits, release again",
+    )
+}
+
+/// A session that broke while the release was sent: all of it may have arrived.
+pub(super) fn cut(error: SessionError) -> Failure {
+    Failure::no_answer(error).help(
+        "whether the VM has the key, its console and `ravelin attest` say; the VM is recorded. \
+         Releasing again is safe: the sidecar's epoch then still fits",
+    )
 }
 
 /// A session that broke after the release was sent.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use attestation::report::Hex;
 use clap::Args;
 use image_builder::disk::EncryptedSidecar;
-use luks::Secret;
+use luks::{Header, KdfLimits, Secret};
 use protocol::release::{ReleasedKey, ReleasedVolume, VolumeName};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -304,10 +304,10 @@ impl Volume<'_> {
                 ReleasedKey::Spec { spec: sidecar.spec.encode(), secret }
             }
             (Source::Luks { header, passphrase }, _) => ReleasedKey::Luks {
-                header_sha256: header.digest()?,
+                header_sha256: header.digest(name)?,
                 passphrase: match passphrase {
-                    LuksPassphrase::File(path) => secret::passphrase_in(path)?,
-                    LuksPassphrase::Arguments(arguments) => arguments.read(false)?,
+                    LuksPassphrase::File(path) => secret::passphrase_in(path, terminal)?,
+                    LuksPassphrase::Arguments(arguments) => arguments.read(terminal)?,
                 },
             },
             (Source::Sidecar { path, .. }, None) => {
@@ -336,13 +336,13 @@ fn secret_of(
             .help("name the key file with --key"));
         }
         let beside = || path.with_file_name(format!("{}.key", sidecar.disk.file));
-        return secret::key(&key.map_or_else(beside, Path::to_owned))
+        return secret::key(&key.map_or_else(beside, Path::to_owned), terminal)
             .remedy(format!("name the key file of the volume {name}"));
     };
     let passphrase = match (given, key, arguments) {
-        (Some(given), ..) => given.read(false)?,
+        (Some(given), ..) => given.read(terminal)?,
         // Of another volume than the root, a key is a file with the passphrase.
-        (None, Some(file), None) => secret::passphrase_in(file)?,
+        (None, Some(file), None) => secret::passphrase_in(file, terminal)?,
         (None, Some(_), Some(_)) => {
             return Err(Failure::usage(format!(
                 "the volume {name} is unlocked by a passphrase, not by a key file"
@@ -356,7 +356,9 @@ fn secret_of(
 }
 
 impl LuksHeader {
-    fn digest(&self) -> Result<[u8; 32]> {
+    /// The digest, of a header that the guest would take: what it would refuse is better
+    /// said before the release than by it, whose passphrase is there then.
+    fn digest(&self, name: &VolumeName) -> Result<[u8; 32]> {
         let path = match self {
             Self::Digest(digest) => return Ok(*digest),
             Self::File(path) => path,
@@ -370,6 +372,17 @@ impl LuksHeader {
             return Err(Failure::new(format!("{}: {text}", path.display()))
                 .help("`cryptsetup luksHeaderBackup` makes such a file"));
         }
+        Header::parse(&header, &KdfLimits::default()).map_err(|error| {
+            let error = crate::terminal::causes(&error);
+            Failure::refused(format!(
+                "{}: the LUKS2 header of the volume {name} is refused: {error}",
+                path.display()
+            ))
+            .help(
+                "nothing was sent. The guest takes one keyslot, one segment with authenticated \
+                 encryption, and nothing that is not known",
+            )
+        })?;
         Ok(Sha256::digest(&header).into())
     }
 }

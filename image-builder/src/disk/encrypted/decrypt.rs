@@ -38,7 +38,9 @@ pub struct Decrypted {
     pub header_is_ours: bool,
 }
 
-/// Decrypts a disk into a file, which appears when all of it was authentic.
+/// Decrypts a disk into a file, which appears when all of it was authentic. The disk's
+/// epoch has to be `least` at least: that of the sidecar, where the disk has to be no
+/// older than what the owner last heard of it.
 ///
 /// # Errors
 /// [`DecryptError`], by step: a wrong key, and the first sector that was changed.
@@ -46,6 +48,7 @@ pub fn decrypt(
     sidecar: &EncryptedSidecar,
     disk_path: &Path,
     unlock: &Unlock,
+    least: Epoch,
     output_path: &Path,
     threads: Option<NonZeroUsize>,
     progress: &dyn Progress,
@@ -76,6 +79,13 @@ pub fn decrypt(
         }
     })?;
 
+    if epoch < least {
+        return Err(DecryptError::Old {
+            path: disk_path.to_owned(),
+            found: epoch.0,
+            least: least.0,
+        });
+    }
     let bytes = spec.tail_offset();
     write_out(&volume, disk_path, bytes, output_path, threads, progress)?;
     Ok(Decrypted {

@@ -213,6 +213,16 @@ pub enum DecryptError {
         /// What was not authentic.
         source: OpenError,
     },
+    /// It is of an earlier epoch than the owner knows of.
+    #[error("{}: is an old state of the disk: its epoch is {found}, and the sidecar's {least}", .path.display())]
+    Old {
+        /// The disk.
+        path: PathBuf,
+        /// Its epoch.
+        found: u64,
+        /// What was asked for.
+        least: u64,
+    },
     /// The disk cannot be read.
     #[error("{}: cannot be read", .path.display())]
     Read {

@@ -10,7 +10,7 @@ use super::EncryptError;
 use crate::disk::copy::copy;
 use crate::disk::fs::{Debugfs, Tools};
 use crate::disk::{BuildError, FileSystem, HostKeys, Note, Notes};
-use crate::output::Output;
+use crate::output;
 use crate::progress::Progress;
 
 const DIRECTORY: &str = "etc/ssh";
@@ -26,18 +26,18 @@ pub(super) fn leave_out(
     tools: &Tools,
     beside: &Path,
     progress: &dyn Progress,
-) -> Result<(Output, Notes), EncryptError> {
+) -> Result<(File, Notes), EncryptError> {
     if found.kind != FsType::Ext4 {
         return Err(EncryptError::HostKeysIn { kind: found.kind });
     }
     let scratch = |source| BuildError::Scratch { source };
     progress.stage("copying the file system", Some(found.size));
-    let made = Output::create(beside)?;
-    made.file().set_len(found.size).map_err(scratch)?;
-    copy(image, made.file(), 0, found.size, progress).map_err(scratch)?;
+    let made = output::scratch(beside)?;
+    made.set_len(found.size).map_err(scratch)?;
+    copy(image, &made, 0, found.size, progress).map_err(scratch)?;
 
     progress.stage("leaving out the host keys", None);
-    let debugfs = Debugfs::open(tools, made.file())?;
+    let debugfs = Debugfs::open(tools, &made)?;
     let names = keys(&debugfs)?;
     let mut notes = Notes::default();
     let (mut paths, mut blocks) = (Vec::new(), Vec::new());
@@ -70,7 +70,7 @@ pub(super) fn leave_out(
     for block in blocks {
         let start = block.saturating_mul(block_size);
         if start.saturating_add(block_size) <= found.size {
-            made.file().write_all_at(&zeros, start).map_err(scratch)?;
+            made.write_all_at(&zeros, start).map_err(scratch)?;
         }
     }
     Ok((made, notes))

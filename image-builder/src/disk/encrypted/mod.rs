@@ -42,7 +42,7 @@ use super::{
     BuildError, FileSystem, HostKeys, Notes, Options, Owner, RootFileSystem, Source, Target,
     Xattrs, file_system_in, fs, layout as verity_layout, settings,
 };
-use crate::output::{Output, commit_all};
+use crate::output::{self, Output, commit_all};
 use crate::progress::Progress;
 use layout::DiskArea;
 
@@ -249,7 +249,7 @@ enum ClearFile {
     /// The user's image.
     Given(File),
     /// One without a name.
-    Made(Output),
+    Made(File),
 }
 
 impl std::ops::Deref for ClearFile {
@@ -257,8 +257,7 @@ impl std::ops::Deref for ClearFile {
 
     fn deref(&self) -> &File {
         match self {
-            Self::Given(file) => file,
-            Self::Made(output) => output.file(),
+            Self::Given(file) | Self::Made(file) => file,
         }
     }
 }
@@ -291,10 +290,10 @@ fn clear(
                 tools: options.tools.clone(),
                 ..Options::default()
             };
-            let made = Output::create(beside)?;
-            let place = Place { file: made.file(), beside };
+            let made = output::scratch(beside)?;
+            let place = Place { file: &made, beside };
             let notes = fs::make(tree, &settings(&options), &place, progress)?;
-            let found = file_system_in(made.file()).map_err(BuildError::from)?;
+            let found = file_system_in(&made).map_err(BuildError::from)?;
             Ok(Clear { file: ClearFile::Made(made), found, notes })
         }
     }

@@ -15,7 +15,7 @@ use super::tool::{Tool, Wanted};
 use super::{Place, Settings, path_of, rules, scratch};
 use crate::disk::BuildError;
 use crate::disk::tree::{Canonical, Dialect, Notes, Totals, Tree};
-use crate::output::Output;
+use crate::output;
 use crate::progress::Progress;
 
 static WANTED: Wanted = Wanted {
@@ -102,11 +102,11 @@ pub(super) fn make(
     probe_tool(&tool, settings, place)?;
 
     progress.stage("reading the files", None);
-    let spool = Output::create(place.beside)?;
-    let mut input = spool.file().try_clone().map_err(scratch)?;
+    let spool = output::scratch(place.beside)?;
+    let mut input = spool.try_clone().map_err(scratch)?;
     let streamed = tree
         .stream(|root| {
-            let out = BufWriter::with_capacity(1 << 18, spool.file());
+            let out = BufWriter::with_capacity(1 << 18, &spool);
             Canonical::begin(root, rules(settings, DIALECT), out, progress)
         })
         .and_then(Canonical::finish);
@@ -166,11 +166,10 @@ fn run(
 fn probe_tool(tool: &Tool, settings: &Settings<'_>, place: &Place<'_>) -> Result<(), BuildError> {
     let version = tool.ask(&["-V"])?;
     let version = version.lines().next().unwrap_or("unknown version").trim().to_owned();
-    let (empty, image) = (Output::create(place.beside)?, Output::create(place.beside)?);
-    let mut input = empty.file().try_clone().map_err(scratch)?;
+    let (mut input, image) = (output::scratch(place.beside)?, output::scratch(place.beside)?);
     input.write_all(&[0; 1024]).and_then(|()| input.rewind()).map_err(scratch)?;
     let numbers = Numbers { blocks: 512, inodes: 16, journal: None };
-    match run(tool, settings, image.file(), numbers, input) {
+    match run(tool, settings, &image, numbers, input) {
         Ok(_) => Ok(()),
         Err(BuildError::Tool(super::ToolError::Failed { words, .. })) => {
             let said = words.lines().next().unwrap_or("it said nothing");

@@ -4,6 +4,7 @@
 //! interface, takes one `write` and two `read`s, and gives the host's
 //! certificate table as bytes. `/dev/sev-guest` serves older kernels.
 
+mod derived_key;
 mod sev_guest;
 mod tsm;
 
@@ -126,11 +127,11 @@ pub(super) fn derived_key(
     let sealing = *sealing;
     in_time(until, move || {
         let started = Instant::now();
-        let device = sev_guest::open().map_err(|error| ReportError::NoSource {
+        let device = derived_key::open().map_err(|error| ReportError::NoSource {
             looked_at: format!("{}: {error}", sev_guest::PATH),
         })?;
         loop {
-            match sev_guest::derive(&device, &sealing)? {
+            match derived_key::ask(&device, &sealing)? {
                 Some(key) => return Ok(key),
                 None if Instant::now() + AGAIN >= until => {
                     return Err(deadline(until.saturating_duration_since(started)));
