@@ -211,6 +211,22 @@ fn a_missing_file_is_found_before_qemu_starts() {
     run(directory.path(), &["launch", "--simulate", "--qemu", "/bin/true"]).ok();
 }
 
+/// QEMU would try to make the device, and fail without saying how it is made.
+#[test]
+fn an_interface_that_is_not_there_is_found_first() {
+    for (key, what, help) in [
+        ("tap", "no tap device lo", "ip tuntap add dev lo mode tap"),
+        ("bridge", "no bridge lo", "ip link add lo type bridge"),
+    ] {
+        let network = format!("[network]\n{key} = \"lo\"\nmac = \"52:54:00:00:00:01\"\n");
+        let directory = vm(&format!("{VM}{network}"));
+        let arguments = ["launch", "--simulate", "--qemu", "/bin/false"];
+        let ran = run(directory.path(), &arguments).code(3);
+        assert!(ran.stderr.contains(what) && ran.stderr.contains(help), "{}", ran.stderr);
+        run(directory.path(), &["launch", "--print"]).ok();
+    }
+}
+
 #[test]
 fn errors_of_the_description_name_file_line_and_key() {
     let directory = vm(&VM.replace("memory =", "memroy ="));

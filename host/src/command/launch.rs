@@ -4,7 +4,7 @@ mod print;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::measurement::LaunchDigest;
@@ -26,7 +26,7 @@ use crate::qemu::{
 };
 use crate::simulator::{Running as Simulator, SimulatorError};
 use crate::terminal::Terminal;
-use crate::vm::VmFile;
+use crate::vm::{Link, VmFile};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -184,6 +184,9 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
     for (setting, path, written) in Command::files(&file, protection)? {
         check(&file, setting, &path, written)?;
     }
+    if let Some(network) = &file.vm().network {
+        check_link(network.link())?;
+    }
     if let (Protection::SevSnp { .. }, Some(block)) = (protection, &file.vm().sev.id_block) {
         check_id_block(&file, block.launch_digest)?;
     }
@@ -268,7 +271,7 @@ fn protection(arguments: &Launch, file: &VmFile, terminal: &Terminal) -> Result<
 }
 
 /// Whether QEMU will be able to open a file.
-fn check(file: &VmFile, setting: &str, path: &std::path::Path, written: bool) -> Result<()> {
+fn check(file: &VmFile, setting: &str, path: &Path, written: bool) -> Result<()> {
     let shown = path.display();
     let opened = OpenOptions::new().read(true).write(written).open(path);
     let help = format!("correct `{setting}` in {}", file.path().display());
@@ -279,6 +282,30 @@ fn check(file: &VmFile, setting: &str, path: &std::path::Path, written: bool) ->
         }
         Ok(_) => Ok(()),
     }
+}
+
+/// Whether the server has the interface: QEMU would try to make a tap device, which
+/// needs root, and say no more than that it may not.
+fn check_link(link: Link) -> Result<()> {
+    let (what, name, mark, help) = match link {
+        Link::User => return Ok(()),
+        Link::Bridge(name) => (
+            "bridge",
+            name.as_str(),
+            "bridge",
+            format!("make it as root: ip link add {} type bridge", name.as_str()),
+        ),
+        Link::Tap(name) => (
+            "tap device",
+            name.as_str(),
+            "tun_flags",
+            format!("make it as root: ip tuntap add dev {} mode tap user \"$USER\"", name.as_str()),
+        ),
+    };
+    if Path::new("/sys/class/net").join(name).join(mark).exists() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("this machine has no {what} {name}")).help(help))
 }
 
 /// Whether the ID block is this VM's: the secure processor would end the launch

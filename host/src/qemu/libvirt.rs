@@ -2,17 +2,17 @@
 //!
 //! The same description, the same measured files, command line, vCPUs and model as
 //! [`Command`](super::Command). libvirt makes QEMU's command line from it and adds what it
-//! always has (PCI root ports, a SATA controller), none of which is measured.
+//! always has (PCI root ports, q35's own devices), none of which is measured.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Encoding};
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
 use super::{Forwarded, Protection, REDUCED_PHYS_BITS, Request, forwards};
-use crate::vm::{Disk, Link, Network, Sev, VmError, VmFile};
-use base64ct::{Base64, Encoding};
+use crate::vm::{Disk, Link, Network, Sev, Vm, VmError, VmFile};
 
 type Xml = Writer<Vec<u8>>;
 
@@ -48,21 +48,36 @@ pub fn domain(file: &VmFile, request: &Request, name: &str) -> Result<String, Do
     if !request.extra.is_empty() {
         return Err(DomainError::Arguments);
     }
+    let measured = Measured {
+        firmware: text(&file.firmware()?)?,
+        kernel: text(&file.kernel()?)?,
+        initrd: text(&file.initrd()?)?,
+        cmdline: file.cmdline()?.as_str(),
+        cpu: file.measured_cpu()?,
+    };
     let paths = Paths::of(file, request)?;
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
-    xml.create_element("domain")
-        .with_attribute(("type", "kvm"))
-        .write_inner_content(|xml| content(xml, file, request, &paths, (name, cbitpos)))?;
+    xml.create_element("domain").with_attribute(("type", "kvm")).write_inner_content(|xml| {
+        head(xml, file.vm(), &measured, name)?;
+        devices(xml, file.vm(), request, &paths)?;
+        launch_security(xml, &file.vm().sev, cbitpos)
+    })?;
     let mut bytes = xml.into_inner();
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(|error| io::Error::other(error).into())
 }
 
-/// Every file that the domain names, as text.
-struct Paths {
+/// What is measured, but for the number of vCPUs.
+struct Measured<'a> {
     firmware: String,
     kernel: String,
     initrd: String,
+    cmdline: &'a str,
+    cpu: &'a str,
+}
+
+/// The files that are not.
+struct Paths {
     disks: Vec<String>,
     console_log: Option<String>,
     emulator: Option<String>,
@@ -76,9 +91,6 @@ impl Paths {
         let emulator = Path::new(request.program);
         let emulator = emulator.components().nth(1).is_some().then(|| emulator.canonicalize());
         Ok(Self {
-            firmware: text(&file.firmware()?)?,
-            kernel: text(&file.kernel()?)?,
-            initrd: text(&file.initrd()?)?,
             disks: disks.collect::<Result<_, _>>()?,
             console_log: log.as_deref().map(text).transpose()?,
             emulator: emulator.transpose()?.as_deref().map(text).transpose()?,
@@ -96,14 +108,8 @@ fn text(path: &Path) -> Result<String, DomainError> {
     Ok(text.to_owned())
 }
 
-fn content(
-    xml: &mut Xml,
-    file: &VmFile,
-    request: &Request,
-    paths: &Paths,
-    (name, cbitpos): (&str, u8),
-) -> io::Result<()> {
-    let vm = file.vm();
+/// All but devices and protection.
+fn head(xml: &mut Xml, vm: &Vm, measured: &Measured, name: &str) -> io::Result<()> {
     element(xml, "name", name)?;
     xml.create_element("memory")
         .with_attribute(("unit", "MiB"))
@@ -113,8 +119,7 @@ fn content(
         empty(xml, "access", &[("mode", "shared")])
     })?;
     element(xml, "vcpu", &vm.vcpus.count().to_string())?;
-    let cmdline = vm.cmdline.as_ref().map_or("", |line| line.as_str());
-    xml.create_element("os").write_inner_content(|xml| boot(xml, paths, cmdline))?;
+    xml.create_element("os").write_inner_content(|xml| boot(xml, measured))?;
     xml.create_element("features").write_inner_content(|xml| {
         empty(xml, "acpi", &[])?;
         empty(xml, "apic", &[])?;
@@ -128,7 +133,7 @@ fn content(
         .write_inner_content(|xml| {
             xml.create_element("model")
                 .with_attribute(("fallback", "forbid"))
-                .write_text_content(BytesText::new(vm.cpu.name()))?;
+                .write_text_content(BytesText::new(measured.cpu))?;
             Ok(())
         })?;
     xml.create_element("clock")
@@ -142,6 +147,22 @@ fn content(
         empty(xml, "suspend-to-mem", &[("enabled", "no")])?;
         empty(xml, "suspend-to-disk", &[("enabled", "no")])
     })?;
+    Ok(())
+}
+
+fn boot(xml: &mut Xml, measured: &Measured) -> io::Result<()> {
+    xml.create_element("type")
+        .with_attributes([("arch", "x86_64"), ("machine", "q35")])
+        .write_text_content(BytesText::new("hvm"))?;
+    xml.create_element("loader")
+        .with_attributes([("readonly", "yes"), ("type", "rom")])
+        .write_text_content(BytesText::new(&measured.firmware))?;
+    element(xml, "kernel", &measured.kernel)?;
+    element(xml, "initrd", &measured.initrd)?;
+    element(xml, "cmdline", measured.cmdline)
+}
+
+fn devices(xml: &mut Xml, vm: &Vm, request: &Request, paths: &Paths) -> io::Result<()> {
     xml.create_element("devices").write_inner_content(|xml| {
         if let Some(emulator) = &paths.emulator {
             element(xml, "emulator", emulator)?;
@@ -156,19 +177,7 @@ fn content(
         console(xml, paths.console_log.as_deref())?;
         empty(xml, "memballoon", &[("model", "none")])
     })?;
-    launch_security(xml, &vm.sev, cbitpos)
-}
-
-fn boot(xml: &mut Xml, paths: &Paths, cmdline: &str) -> io::Result<()> {
-    xml.create_element("type")
-        .with_attributes([("arch", "x86_64"), ("machine", "q35")])
-        .write_text_content(BytesText::new("hvm"))?;
-    xml.create_element("loader")
-        .with_attributes([("readonly", "yes"), ("type", "rom")])
-        .write_text_content(BytesText::new(&paths.firmware))?;
-    element(xml, "kernel", &paths.kernel)?;
-    element(xml, "initrd", &paths.initrd)?;
-    element(xml, "cmdline", cmdline)
+    Ok(())
 }
 
 fn disk(xml: &mut Xml, disk: &Disk, path: &str, index: usize) -> io::Result<()> {

@@ -118,7 +118,7 @@ impl Command {
                     .set("confidential-guest-support", "sev0")
                     .set("memory-backend", "ram0");
                 line.option("-machine", machine)
-                    .option("-cpu", vm.cpu.name())
+                    .option("-cpu", file.measured_cpu()?)
                     .option("-smp", vm.vcpus.count().to_string())
                     .option("-m", &memory)
                     .option(

@@ -173,6 +173,33 @@ fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
     );
 }
 
+#[test]
+fn the_model_is_one_whose_measurement_is_known() {
+    let run = |cpu: &str, protection| {
+        let text = VM.replace("vcpus = 2", &format!("vcpus = 2\ncpu = \"{cpu}\""));
+        let file = VmFile::parse(Path::new("/vms/vm.toml"), &text).unwrap();
+        let request = Request {
+            program: "qemu".as_ref(),
+            protection,
+            simulator: None,
+            console_log: None,
+            responder_port: 4777,
+            unlock_port: 4778,
+            extra: &[],
+        };
+        let command = Command::new(&file, &request).map_err(|error| error.to_string())?;
+        let at = command.arguments.iter().position(|argument| argument == "-cpu").unwrap();
+        Ok::<_, String>(command.arguments[at + 1].clone().into_string().unwrap())
+    };
+    let real = Protection::SevSnp { cbitpos: 51 };
+    assert_eq!(run("epyc-milan-v2", real).unwrap(), "EPYC-Milan-v2", "as QEMU writes it");
+    for cpu in ["host", "max", "qemu64", "0x00800f12", "8392466"] {
+        let error = run(cpu, real).unwrap_err();
+        assert!(error.contains("of which the measurement is not known"), "{cpu}: {error}");
+        assert!(run(cpu, Protection::Simulated).is_ok(), "{cpu}");
+    }
+}
+
 /// An ID block that a key of the tests signed, for the policy 0x30000.
 fn id_block(author: bool) -> (IdBlock, IdAuth) {
     let key = |byte| {

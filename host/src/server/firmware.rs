@@ -28,11 +28,13 @@ pub(super) fn check(facts: &Facts) -> Check {
             let version = Version { api: status.api, build: status.build };
             (Some(version), "the secure processor")
         }
-        Some(Err(_)) | None => (logged(facts), "the kernel's log"),
+        Some(Err(_)) | None => {
+            if let Some(message) = facts.log.find("SEV-SNP: failed to INIT") {
+                return Check::missing(ID, format!("the kernel: {message}"), UPDATE);
+            }
+            (logged(facts), "the kernel's log")
+        }
     };
-    if let Some(message) = facts.log.find("SEV-SNP: failed to INIT") {
-        return Check::missing(ID, format!("the kernel: {message}"), UPDATE);
-    }
     let Some(version) = version else {
         if facts.capable() == Some(false) {
             return Check::missing(ID, WITHOUT, SEE);

@@ -78,8 +78,8 @@ const NEEDED: &str = "an AMD EPYC 7003 (Milan), 8004 or 9004 (Genoa) or 9005 (Tu
 /// What there cannot be on another processor, and where it is told.
 pub(super) const WITHOUT: &str = "none: the processor has no SEV-SNP";
 pub(super) const SEE: &str = "see `sev-snp`";
-const UNREADABLE: &str = "/proc/cpuinfo cannot be read";
-const MOUNT: &str = "mount /proc";
+const UNREADABLE: &str = "/proc/cpuinfo describes no x86 processor";
+const MOUNT: &str = "run this on the server, with /proc mounted";
 
 pub(super) fn model(facts: &Facts) -> Check {
     const ID: &str = "processor";

@@ -241,6 +241,20 @@ fn what_the_secure_processor_says() {
     assert!(check.found.contains("permission denied"), "{check:?}");
 }
 
+/// The firmware was there and did not start: its message counts, not its version. Nor does the
+/// message once the secure processor answers.
+#[test]
+fn a_firmware_that_failed() {
+    let failed =
+        changed(GENOA, "SEV-SNP API:1.55 build:24", "SEV-SNP: failed to INIT rc -5, error 0x3");
+    let check = files(&failed)["sev-firmware"].clone();
+    assert!(check.outcome == Outcome::Missing && check.found.contains("error 0x3"), "{check:?}");
+    let levels = Tcb([0; 8]).components(Product::Genoa);
+    let ask = || Ok(PlatformStatus { api: (1, 55), build: 1, current: levels, reported: levels });
+    let machine = Machine { platform: Some(&ask), ..Machine::default() };
+    assert_eq!(machine.check(&failed)["sev-firmware"].outcome, Outcome::Ok);
+}
+
 #[test]
 fn devices_of_a_machine() {
     let access = |path: &Path| match path.to_str() {
@@ -303,6 +317,10 @@ fn files_that_lie_or_are_endless() {
     let log = std::fs::File::create(directory.path().join("var/log/dmesg")).unwrap();
     log.set_len(1 << 40).unwrap();
     std::fs::write(directory.path().join("proc/sys/kernel/osrelease"), [0xff; 100]).unwrap();
+    let pipe = directory.path().join("proc/cmdline");
+    std::fs::remove_file(&pipe).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
     let none =
         View { root: directory.path(), cpuid: None, platform: None, access: None, qemu: None };
     let report = check(&none, Wanted::default());

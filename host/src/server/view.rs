@@ -1,6 +1,6 @@
 //! The server as the checks see it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::platform::{PlatformError, PlatformStatus};
 
 /// More than any file that is read here has to say; /proc/cpuinfo is longer, but
 /// repeats its first processor.
-const LIMIT: u64 = 64 << 10;
+const LIMIT: usize = 64 << 10;
 
 /// Tries to open a device.
 pub type Access<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
@@ -56,8 +56,7 @@ impl View<'_> {
 
     /// The start of a text file, without white space around it.
     pub(super) fn read(&self, path: &str) -> io::Result<String> {
-        let mut bytes = Vec::new();
-        File::open(self.path(path))?.take(LIMIT).read_to_end(&mut bytes)?;
+        let bytes = self.drain(path, LIMIT)?;
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
@@ -71,8 +70,8 @@ impl View<'_> {
         Ok(names)
     }
 
-    /// All that can be read of a file without waiting, at most `limit` bytes: the
-    /// kernel's log is a device whose reads end only where the log does.
+    /// What can be read of a file without waiting, until there are `limit` bytes: the
+    /// kernel's log is a device that waits at its end, and a recording may have a pipe.
     pub(super) fn drain(&self, path: &str, limit: usize) -> io::Result<Vec<u8>> {
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let mut file = OpenOptions::new().read(true).custom_flags(flags).open(self.path(path))?;

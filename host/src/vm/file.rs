@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use attestation::measurement::CpuType;
+
 use super::{FORMAT, Protocol, Vm, VmError};
 
 /// No description comes near this size.
@@ -114,6 +116,21 @@ impl VmFile {
             key: "cmdline",
             example: "cmdline = \"console=ttyS0 …\" (ravelin image verity --vm does it)",
         })
+    }
+
+    /// The vCPU model of a protected VM, as QEMU writes it: one whose signature, which
+    /// is measured, does not depend on the server.
+    ///
+    /// # Errors
+    /// If it is another.
+    pub fn measured_cpu(&self) -> Result<&'static str, VmError> {
+        let cpu = self.vm.cpu.name();
+        match cpu.parse() {
+            Ok(CpuType::Model(model)) => Ok(model.name()),
+            Ok(CpuType::Signature(_)) | Err(_) => {
+                Err(VmError::Cpu { path: self.path.clone(), cpu: cpu.to_owned() })
+            }
+        }
     }
 
     fn required(
