@@ -9,8 +9,8 @@ use clap::{Args, ColorChoice as ClapColorChoice, CommandFactory, FromArgMatches,
 use clap::{Subcommand, ValueEnum};
 
 use crate::command::{
-    attest, certs, completions, explain, id_block, image, inspect, kernel, launch, man, measure,
-    policy, report, ssh, unlock,
+    attest, certs, completions, explain, host, id_block, image, inspect, kernel, launch, man,
+    measure, policy, report, ssh, unlock,
 };
 use crate::exit;
 use crate::failure::Result;
@@ -42,6 +42,9 @@ Attestation:
   ravelin ssh-config web --output ssh.conf    # then: ssh -F ssh.conf web
   ravelin report verify report.bin --certs vcek.der --policy policy.toml
   ravelin explain --report report.bin    # why a digest is another one
+
+On the server:
+  ravelin host check --vm vm.toml        # can it start SEV-SNP guests, and what is missing
 
 Look before you trust:
   ravelin image verify root.img.toml
@@ -135,6 +138,8 @@ enum Command {
     Certs(certs::Certs),
     #[command(subcommand)]
     Kernel(kernel::Kernel),
+    #[command(subcommand)]
+    Host(host::Host),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -202,6 +207,7 @@ fn run(command: Command, terminal: &Terminal) -> Result {
         Command::Policy(policy) => policy::run(policy, terminal),
         Command::Report(report) => report::run(report, terminal),
         Command::Certs(certs) => certs::run(certs, terminal),
+        Command::Host(host) => host::run(host, terminal),
         Command::Kernel(kernel) => kernel::run(kernel, terminal),
         Command::Completions(completions) => completions::run(&completions, terminal),
         Command::Man(man) => man::run(&man, terminal),

@@ -19,6 +19,7 @@ mod interrupt;
 pub mod measure;
 mod progress;
 pub mod qemu;
+pub mod server;
 mod simulator;
 mod terminal;
 pub mod unlock;

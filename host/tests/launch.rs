@@ -75,13 +75,16 @@ qemu-system-x86_64 \\
   -nodefaults \\
   -nographic \\
   -no-reboot \\
-  -machine 'q35,accel=kvm,vmport=off,confidential-guest-support=sev0,memory-backend=ram0' \\
+  -machine 'q35,vmport=off,sata=off,smbus=off,i8042=off,hpet=off,accel=kvm,smm=off,confidential-guest-support=sev0,memory-backend=ram0' \\
   -cpu EPYC-v4 \\
   -smp 1 \\
   -m 128M \\
   -object 'memory-backend-memfd,id=ram0,size=128M,share=true,prealloc=false' \\
   -object 'sev-snp-guest,id=sev0,policy=0x30000,cbitpos=CBIT,reduced-phys-bits=1,kernel-hashes=on' \\
   -bios DIR/OVMF.fd \\
+  -global 'ICH9-LPC.disable_s3=1' \\
+  -global 'ICH9-LPC.disable_s4=1' \\
+  -global 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off' \\
   -kernel DIR/vmlinuz \\
   -initrd DIR/initramfs.cpio \\
   -append 'console=ttyS0 panic=-1 a=\"b c\" d=$(touch pwned);e='\"'f' ravelin.root.init=/sbin/init\" \\
@@ -206,6 +209,22 @@ fn a_missing_file_is_found_before_qemu_starts() {
     let directory = vm(VM);
     fs::remove_file(directory.path().join("OVMF.fd")).unwrap();
     run(directory.path(), &["launch", "--simulate", "--qemu", "/bin/true"]).ok();
+}
+
+/// QEMU would try to make the device, and fail without saying how it is made.
+#[test]
+fn an_interface_that_is_not_there_is_found_first() {
+    for (key, what, help) in [
+        ("tap", "no tap device lo", "ip tuntap add dev lo mode tap"),
+        ("bridge", "no bridge lo", "ip link add lo type bridge"),
+    ] {
+        let network = format!("[network]\n{key} = \"lo\"\nmac = \"52:54:00:00:00:01\"\n");
+        let directory = vm(&format!("{VM}{network}"));
+        let arguments = ["launch", "--simulate", "--qemu", "/bin/false"];
+        let ran = run(directory.path(), &arguments).code(3);
+        assert!(ran.stderr.contains(what) && ran.stderr.contains(help), "{}", ran.stderr);
+        run(directory.path(), &["launch", "--print"]).ok();
+    }
 }
 
 #[test]

@@ -60,6 +60,18 @@ pub struct MinimumTcb {
 }
 
 impl MinimumTcb {
+    /// Levels for one product and no other; all four versions are compared.
+    #[must_use]
+    pub fn of(product: Product, levels: MinimumLevels) -> Self {
+        let mut minimum = Self::default();
+        match product {
+            Product::Milan => minimum.milan = Some(levels),
+            Product::Genoa => minimum.genoa = Some(levels),
+            Product::Turin => minimum.turin = Some(levels),
+        }
+        minimum
+    }
+
     /// The levels that apply to `product`, if there are any.
     #[must_use]
     pub const fn levels(&self, product: Product) -> Option<MinimumLevels> {

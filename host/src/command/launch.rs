@@ -1,9 +1,10 @@
 //! `ravelin launch`.
 
+mod print;
+
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestation::measurement::LaunchDigest;
@@ -12,7 +13,6 @@ use protocol::cmdline::CommandLine;
 use protocol::config::{self, Config};
 use protocol::release;
 use protocol::units::decimal;
-use serde::Serialize;
 use signal_hook::consts::SIGINT;
 
 use crate::attest::address::GUEST_PORT;
@@ -25,8 +25,8 @@ use crate::qemu::{
     cbitpos_of_this_cpu, run as run_qemu,
 };
 use crate::simulator::{Running as Simulator, SimulatorError};
-use crate::terminal::{Terminal, Text};
-use crate::vm::VmFile;
+use crate::terminal::Terminal;
+use crate::vm::{Link, VmFile};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,6 +34,8 @@ Examples:
   ravelin launch --vm web/vm.toml --simulate
   ravelin launch --simulate --simulator-argument=--fault=busy@2   # for tests of attestation
   ravelin launch --print                  # only show the QEMU command
+  ravelin launch --print libvirt | virsh define /dev/stdin
+  ravelin launch --print systemd > /etc/systemd/system/web.service
   ravelin launch --simulate --timeout 5m --console-log boot.log
   ravelin launch -- -m 4G                 # more arguments for QEMU, at your own risk
 
@@ -56,6 +58,9 @@ The VM description (vm.toml):
   unlock_port = 4778              # and this one to where it waits for keys, for `ravelin unlock`
   forward = [{ host_port = 8080, guest_port = 80 }]
                                   # also: protocol = \"udp\", host_address = \"0.0.0.0\"
+  bridge = \"br0\"                  # instead of ports: on a bridge, by QEMU's bridge helper
+  tap = \"tap0\"                    # or on a tap device that is there and that you may open
+  mac = \"52:54:00:12:34:56\"       # of the card; needed with bridge or tap
   [sev]
   policy = 0x30000                # in the attestation report
   cbitpos = 51                    # asked of the processor where it is absent
@@ -76,7 +81,8 @@ The VM description (vm.toml):
 Paths start at the directory of the file. Unknown keys are errors.
 
 JSON (\"kind\": \"launch\", with --print only): \"protection\" (\"sev-snp\" or \"none\"), \"program\",
-\"arguments\" (a list), \"shell\" (the same, quoted for a POSIX shell).";
+\"arguments\" (a list), \"shell\" (the same, quoted for a POSIX shell). Of --print libvirt and
+systemd: \"kind\": \"launch-libvirt\" or \"launch-systemd\", \"name\", \"text\".";
 
 /// Start the VM that vm.toml describes
 ///
@@ -96,13 +102,21 @@ pub(crate) struct Launch {
     /// The VM description
     #[arg(long, value_name = "FILE", default_value = "vm.toml")]
     vm: PathBuf,
-    /// Show the QEMU command instead of running it
+    /// Show what would run instead of running it: qemu (the default), libvirt or systemd
     ///
-    /// The command is quoted for a POSIX shell and works as it stands. It needs neither the
-    /// files nor an SEV-SNP host. With --simulate it is that without a simulated secure
+    /// qemu is the command, quoted for a POSIX shell, that works as it stands. libvirt is a
+    /// domain for `virsh define` (libvirt 10.5 or later), with the same measured inputs. systemd
+    /// is a service that runs the command as a user of its own with few rights. None needs the
+    /// files or an SEV-SNP host. With --simulate it is the command without a simulated secure
     /// processor, which lives only as long as its VM.
-    #[arg(long)]
-    print: bool,
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        default_missing_value = "qemu",
+        hide_possible_values = true
+    )]
+    print: Option<print::Format>,
     /// Emulate the processor: no SNP hardware needed, NOTHING is protected
     ///
     /// Uses QEMU's TCG with its default firmware, and of `cpu` only family, model and stepping.
@@ -144,16 +158,8 @@ pub(crate) struct Launch {
     extra: Vec<OsString>,
 }
 
-#[derive(Serialize)]
-struct Printed {
-    protection: &'static str,
-    program: String,
-    arguments: Vec<String>,
-    shell: String,
-}
-
 pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
-    if terminal.json() && !arguments.print {
+    if terminal.json() && arguments.print.is_none() {
         let failure = Failure::usage("a running VM's console is no JSON document");
         return Err(failure.help("use --json together with --print, or leave it out"));
     }
@@ -172,11 +178,14 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
         unlock_port: unlock_port(&file, configuration.as_ref(), terminal),
         extra: &arguments.extra,
     };
-    if arguments.print {
-        return print(&Command::new(&file, &request)?, protection, terminal);
+    if let Some(format) = arguments.print {
+        return print::run(format, &file, &request, terminal);
     }
     for (setting, path, written) in Command::files(&file, protection)? {
         check(&file, setting, &path, written)?;
+    }
+    if let Some(network) = &file.vm().network {
+        check_link(network.link())?;
     }
     if let (Protection::SevSnp { .. }, Some(block)) = (protection, &file.vm().sev.id_block) {
         check_id_block(&file, block.launch_digest)?;
@@ -207,7 +216,7 @@ pub(crate) fn run(arguments: &Launch, terminal: &Terminal) -> Result {
     if matches!(&configuration, Some(Ok(config)) if config.unlock.is_some()) {
         terminal.note("the VM will wait for its keys: `ravelin unlock --wait` releases them");
     }
-    terminal.detail(&one_line(&command)?);
+    terminal.detail(&print::one_line(&command)?);
     let ended = run_qemu(&command, arguments.timeout).map_err(|error| match error {
         RunError::Start { .. } => Failure::from(error).help(
             "install QEMU (Debian: apt install qemu-system-x86), or name its program with --qemu",
@@ -232,7 +241,7 @@ fn protection(arguments: &Launch, file: &VmFile, terminal: &Terminal) -> Result<
     if arguments.simulate {
         return Ok(Protection::Simulated);
     }
-    if arguments.print {
+    if arguments.print.is_some() {
         let cbitpos = configured.or_else(cbitpos_of_this_cpu).unwrap_or_else(|| {
             terminal.note(&format!(
                 "this processor has no SEV; cbitpos={USUAL_CBITPOS}, as on every EPYC so far, is \
@@ -252,8 +261,8 @@ fn protection(arguments: &Launch, file: &VmFile, terminal: &Terminal) -> Result<
             }
             PlatformError::Device { .. } | PlatformError::SnpOff { .. } | PlatformError::NoCbit => {
                 "an AMD EPYC 7003 or later with SEV-SNP enabled in its set-up and a host kernel \
-                 that supports it (6.11 or later) are needed; to try the VM without protection: \
-                 --simulate"
+                 that supports it (6.11 or later) are needed, and `ravelin host check` says what \
+                 is missing; to try the VM without protection: --simulate"
             }
         };
         Failure::from(error).help(help)
@@ -262,7 +271,7 @@ fn protection(arguments: &Launch, file: &VmFile, terminal: &Terminal) -> Result<
 }
 
 /// Whether QEMU will be able to open a file.
-fn check(file: &VmFile, setting: &str, path: &std::path::Path, written: bool) -> Result<()> {
+fn check(file: &VmFile, setting: &str, path: &Path, written: bool) -> Result<()> {
     let shown = path.display();
     let opened = OpenOptions::new().read(true).write(written).open(path);
     let help = format!("correct `{setting}` in {}", file.path().display());
@@ -273,6 +282,30 @@ fn check(file: &VmFile, setting: &str, path: &std::path::Path, written: bool) ->
         }
         Ok(_) => Ok(()),
     }
+}
+
+/// Whether the server has the interface: QEMU would try to make a tap device, which
+/// needs root, and say no more than that it may not.
+fn check_link(link: Link) -> Result<()> {
+    let (what, name, mark, help) = match link {
+        Link::User => return Ok(()),
+        Link::Bridge(name) => (
+            "bridge",
+            name.as_str(),
+            "bridge",
+            format!("make it as root: ip link add {} type bridge", name.as_str()),
+        ),
+        Link::Tap(name) => (
+            "tap device",
+            name.as_str(),
+            "tun_flags",
+            format!("make it as root: ip tuntap add dev {} mode tap user \"$USER\"", name.as_str()),
+        ),
+    };
+    if Path::new("/sys/class/net").join(name).join(mark).exists() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("this machine has no {what} {name}")).help(help))
 }
 
 /// Whether the ID block is this VM's: the secure processor would end the launch
@@ -377,46 +410,6 @@ fn unlock_port(
         );
     }
     release::PORT
-}
-
-fn print(command: &Command, protection: Protection, terminal: &Terminal) -> Result {
-    if terminal.json() {
-        let printed = Printed {
-            protection: match protection {
-                Protection::SevSnp { .. } => "sev-snp",
-                Protection::Simulated => "none",
-            },
-            program: command.program.to_string_lossy().into_owned(),
-            arguments: command.arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect(),
-            shell: one_line(command)?,
-        };
-        terminal.result("launch", &printed, &Text::new())?;
-        return Ok(Exit::Success);
-    }
-    // One option a line, its value beside it.
-    let mut text = quote(&command.program)?;
-    let mut after_option = false;
-    for argument in &command.arguments {
-        let option = argument.as_bytes().starts_with(b"-");
-        text.extend_from_slice(if after_option && !option { b" " } else { b" \\\n  " });
-        text.extend_from_slice(&quote(argument)?);
-        after_option = option;
-    }
-    text.push(b'\n');
-    terminal.output(&text)?;
-    Ok(Exit::Success)
-}
-
-fn one_line(command: &Command) -> Result<String> {
-    let mut words = Vec::new();
-    for word in std::iter::once(&command.program).chain(&command.arguments) {
-        words.push(String::from_utf8_lossy(&quote(word)?).into_owned());
-    }
-    Ok(words.join(" "))
-}
-
-fn quote(word: &OsString) -> Result<Vec<u8>> {
-    Ok(shlex::bytes::try_quote(word.as_bytes())?.into_owned())
 }
 
 /// A time such as `90s`, `5m` or `1h`, of at least a second.

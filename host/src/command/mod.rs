@@ -6,6 +6,7 @@ pub(crate) mod certs;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod guest;
+pub(crate) mod host;
 pub(crate) mod id_block;
 pub(crate) mod image;
 pub(crate) mod inspect;

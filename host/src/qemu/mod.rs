@@ -3,27 +3,48 @@
 //!
 //! The same devices in both modes: what a simulation boots differs from the
 //! real VM in processor, firmware and protection only. There is no virtio-rng
-//! device: entropy that the host brings is not wanted.
+//! device: entropy that the host brings is not wanted. Nor is there anything that
+//! the VM does not need: each device is a driver of the guest's that the host can
+//! talk to, and most have code in the ACPI tables, which the guest runs unmeasured.
 
+mod libvirt;
 mod option;
 mod platform;
 mod run;
+mod systemd;
 
 use std::ffi::{OsStr, OsString};
+use std::net::Ipv4Addr;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use attestation::measurement::CpuType;
 use base64ct::{Base64, Encoding};
 
-use crate::vm::{Network, Sev, VmError, VmFile};
+use crate::vm::{Link, Network, Protocol, Sev, VmError, VmFile};
 
+pub use libvirt::{DomainError, domain};
 pub use option::Options;
 pub use platform::{PlatformError, SnpHost, cbitpos_of_this_cpu};
 pub use run::{Ended, RunError, run};
+pub use systemd::{UnitError, unit};
 
 /// Where the page-table encryption bit is on every EPYC so far, for a command
 /// that is printed on another machine.
 pub const USUAL_CBITPOS: u8 = 51;
+
+/// How many bits of a guest's physical addresses the encryption bit costs: one, on
+/// every processor. CPUID 8000_001Fh has what the host loses, which is more.
+const REDUCED_PHYS_BITS: &str = "1";
+
+/// Devices of q35 that the VM does not need: VMware's port, a SATA controller, the
+/// SMBus, a keyboard controller, the HPET.
+const ABSENT: [&str; 5] = ["vmport", "sata", "smbus", "i8042", "hpet"];
+
+/// No sleep states and no hot-plugging of PCI devices by ACPI: the guest does neither,
+/// and both are code in the host's tables.
+const CHIPSET: [(&str, &str); 3] =
+    [("disable_s3", "1"), ("disable_s4", "1"), ("acpi-pci-hotplug-with-bridge-support", "off")];
 
 /// How the VM is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,16 +107,18 @@ impl Command {
         let mut line = Line::default();
         line.flag("-no-user-config").flag("-nodefaults").flag("-nographic").flag("-no-reboot");
         let memory = format!("{}M", vm.memory.mib());
-        let machine = Options::new("q35");
+        let machine =
+            ABSENT.iter().fold(Options::new("q35"), |machine, device| machine.set(device, "off"));
         match request.protection {
             Protection::SevSnp { cbitpos } => {
                 let machine = machine
                     .set("accel", "kvm")
-                    .set("vmport", "off")
+                    // SNP has none; QEMU would switch it off by itself.
+                    .set("smm", "off")
                     .set("confidential-guest-support", "sev0")
                     .set("memory-backend", "ram0");
                 line.option("-machine", machine)
-                    .option("-cpu", vm.cpu.name())
+                    .option("-cpu", file.measured_cpu()?)
                     .option("-smp", vm.vcpus.count().to_string())
                     .option("-m", &memory)
                     .option(
@@ -110,11 +133,14 @@ impl Command {
                     .option("-bios", file.firmware()?);
             }
             Protection::Simulated => {
-                line.option("-machine", machine.set("accel", "tcg").set("vmport", "off"))
+                line.option("-machine", machine.set("accel", "tcg"))
                     .option("-cpu", emulated(vm.cpu.name()))
                     .option("-smp", vm.vcpus.count().to_string())
                     .option("-m", &memory);
             }
+        }
+        for (property, value) in CHIPSET {
+            line.option("-global", format!("ICH9-LPC.{property}={value}"));
         }
         let (mut initrd, mut cmdline) = (file.initrd()?, file.cmdline()?.as_str().to_owned());
         if let Some(simulator) = request.simulator {
@@ -143,13 +169,13 @@ impl Command {
             );
         }
         if let Some(network) = &vm.network {
-            line.option("-netdev", user_network(network, request)).option(
+            let mut card = Options::new("virtio-net-pci").set("netdev", "net0");
+            if let Some(mac) = network.mac {
+                card = card.set("mac", mac.to_string());
+            }
+            line.option("-netdev", backend(network, request)).option(
                 "-device",
-                Options::new("virtio-net-pci")
-                    .set("netdev", "net0")
-                    .set("disable-legacy", "on")
-                    .set("iommu_platform", "true")
-                    .set("romfile", ""),
+                card.set("disable-legacy", "on").set("iommu_platform", "true").set("romfile", ""),
             );
         }
         let mut console = Options::new("stdio").set("id", "console").set("signal", "on");
@@ -193,7 +219,7 @@ fn snp_guest(sev: &Sev, cbitpos: u8) -> Options {
         .set("id", "sev0")
         .set("policy", sev.policy.to_string())
         .set("cbitpos", cbitpos.to_string())
-        .set("reduced-phys-bits", "1")
+        .set("reduced-phys-bits", REDUCED_PHYS_BITS)
         .set("kernel-hashes", "on");
     if let Some(data) = sev.host_data {
         options = options.set("host-data", Base64::encode_string(&data.0));
@@ -220,23 +246,50 @@ fn emulated(model: &str) -> String {
     }
 }
 
-fn user_network(network: &Network, request: &Request) -> Options {
-    let mut options = Options::new("user").set("id", "net0");
-    for (port, guest) in [
+fn backend(network: &Network, request: &Request) -> Options {
+    match network.link() {
+        Link::User => forwards(network, request).iter().fold(
+            Options::new("user").set("id", "net0"),
+            |options, Forwarded { protocol, address, from, to }| {
+                options.set("hostfwd", format!("{}:{address}:{from}-:{to}", protocol.name()))
+            },
+        ),
+        Link::Bridge(name) => Options::new("bridge").set("id", "net0").set("br", name.as_str()),
+        // The device is the administrator's; QEMU is not to change it.
+        Link::Tap(name) => Options::new("tap")
+            .set("id", "net0")
+            .set("ifname", name.as_str())
+            .set("script", "no")
+            .set("downscript", "no"),
+    }
+}
+
+/// One port of the host that leads to one of the guest.
+struct Forwarded {
+    protocol: Protocol,
+    address: Ipv4Addr,
+    from: NonZeroU16,
+    to: u16,
+}
+
+/// All forwarded ports, the named ones first.
+fn forwards(network: &Network, request: &Request) -> Vec<Forwarded> {
+    let named = [
         (network.ssh_port, 22),
         (network.attest_port, request.responder_port),
         (network.unlock_port, request.unlock_port),
-    ] {
-        if let Some(port) = port {
-            options = options.set("hostfwd", format!("tcp:127.0.0.1:{port}-:{guest}"));
-        }
-    }
-    for forward in &network.forward {
-        let (protocol, address) = (forward.protocol.name(), forward.host_address);
-        let (from, to) = (forward.host_port, forward.guest_port);
-        options = options.set("hostfwd", format!("{protocol}:{address}:{from}-:{to}"));
-    }
-    options
+    ];
+    let named = named.into_iter().filter_map(|(from, to)| {
+        let (protocol, address) = (Protocol::Tcp, Ipv4Addr::LOCALHOST);
+        Some(Forwarded { protocol, address, from: from?, to })
+    });
+    let more = network.forward.iter().map(|forward| Forwarded {
+        protocol: forward.protocol,
+        address: forward.host_address,
+        from: forward.host_port,
+        to: forward.guest_port.get(),
+    });
+    named.chain(more).collect()
 }
 
 #[derive(Default)]

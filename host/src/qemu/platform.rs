@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use crate::server::{MemoryEncryption, this_processor};
+
 /// Why an SNP guest cannot be started here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,22 +64,9 @@ impl SnpHost {
     }
 }
 
-/// The encryption bit as this processor reports it, if it has SEV (AMD64
-/// Architecture Programmer's Manual, volume 3, CPUID function 0x8000_001F:
-/// EAX bit 1 SEV, EBX bits 5:0 the position).
+/// The encryption bit as this processor reports it, if it has SEV.
 #[must_use]
 pub fn cbitpos_of_this_cpu() -> Option<u8> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::__cpuid;
-        const FUNCTION: u32 = 0x8000_001f;
-        if __cpuid(0x8000_0000).eax < FUNCTION {
-            return None;
-        }
-        let answer = __cpuid(FUNCTION);
-        let position = u8::try_from(answer.ebx & 0x3f).ok()?;
-        (answer.eax & 0b10 != 0 && position >= 32).then_some(position)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    None
+    let encryption = MemoryEncryption::of(&this_processor()?)?;
+    (encryption.sev && encryption.cbit >= 32).then_some(encryption.cbit)
 }

@@ -47,7 +47,13 @@ fn arguments(text: &str, protection: Protection) -> Vec<String> {
     command.arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
 }
 
-const DEVICES: [&str; 22] = [
+const DEVICES: [&str; 28] = [
+    "-global",
+    "ICH9-LPC.disable_s3=1",
+    "-global",
+    "ICH9-LPC.disable_s4=1",
+    "-global",
+    "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
     "-kernel",
     "/vms/vmlinuz",
     "-initrd",
@@ -82,7 +88,8 @@ fn an_snp_guest() {
         "-nographic",
         "-no-reboot",
         "-machine",
-        "q35,accel=kvm,vmport=off,confidential-guest-support=sev0,memory-backend=ram0",
+        "q35,vmport=off,sata=off,smbus=off,i8042=off,hpet=off,accel=kvm,smm=off,\
+         confidential-guest-support=sev0,memory-backend=ram0",
         "-cpu",
         "EPYC-v4",
         "-smp",
@@ -108,7 +115,7 @@ fn a_simulation() {
         "-nographic",
         "-no-reboot",
         "-machine",
-        "q35,accel=tcg,vmport=off",
+        "q35,vmport=off,sata=off,smbus=off,i8042=off,hpet=off,accel=tcg",
         "-cpu",
         "max,vendor=AuthenticAMD,family=23,model=1,stepping=2",
         "-smp",
@@ -125,6 +132,22 @@ fn no_network_table_no_network() {
     let text = VM.split("[network]").next().unwrap();
     let arguments = arguments(text, Protection::Simulated).join(" ");
     assert!(!arguments.contains("netdev") && !arguments.contains("virtio-net"), "{arguments}");
+}
+
+#[test]
+fn a_card_on_the_hosts_network() {
+    let base = VM.split("[network]").next().unwrap();
+    let card = |network: &str| {
+        let text = format!("{base}[network]\nmac = \"52:54:00:00:00:01\"\n{network}\n");
+        let arguments = arguments(&text, Protection::Simulated);
+        let at = arguments.iter().position(|argument| argument == "-netdev").unwrap();
+        arguments[at + 1..at + 4].join(" ")
+    };
+    let device = "-device virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01,disable-legacy=on,\
+                  iommu_platform=true,romfile=";
+    assert_eq!(card("bridge = \"br0\""), format!("bridge,id=net0,br=br0 {device}"));
+    let tap = format!("tap,id=net0,ifname=tap0,script=no,downscript=no {device}");
+    assert_eq!(card("tap = \"tap0\""), tap);
 }
 
 #[test]
@@ -148,6 +171,33 @@ fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
         new(Protection::SevSnp { cbitpos: 51 }).unwrap_err(),
         "/vms/vm.toml: `firmware` is not set; add firmware = \"OVMF.fd\""
     );
+}
+
+#[test]
+fn the_model_is_one_whose_measurement_is_known() {
+    let run = |cpu: &str, protection| {
+        let text = VM.replace("vcpus = 2", &format!("vcpus = 2\ncpu = \"{cpu}\""));
+        let file = VmFile::parse(Path::new("/vms/vm.toml"), &text).unwrap();
+        let request = Request {
+            program: "qemu".as_ref(),
+            protection,
+            simulator: None,
+            console_log: None,
+            responder_port: 4777,
+            unlock_port: 4778,
+            extra: &[],
+        };
+        let command = Command::new(&file, &request).map_err(|error| error.to_string())?;
+        let at = command.arguments.iter().position(|argument| argument == "-cpu").unwrap();
+        Ok::<_, String>(command.arguments[at + 1].clone().into_string().unwrap())
+    };
+    let real = Protection::SevSnp { cbitpos: 51 };
+    assert_eq!(run("epyc-milan-v2", real).unwrap(), "EPYC-Milan-v2", "as QEMU writes it");
+    for cpu in ["host", "max", "qemu64", "0x00800f12", "8392466"] {
+        let error = run(cpu, real).unwrap_err();
+        assert!(error.contains("of which the measurement is not known"), "{cpu}: {error}");
+        assert!(run(cpu, Protection::Simulated).is_ok(), "{cpu}");
+    }
 }
 
 /// An ID block that a key of the tests signed, for the policy 0x30000.

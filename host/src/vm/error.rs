@@ -78,6 +78,18 @@ pub enum VmError {
         /// A line that would set it.
         example: &'static str,
     },
+    /// A model whose signature is not known, or that is whatever the server's is.
+    #[error(
+        "{}: `cpu` is \"{cpu}\", of which the measurement is not known; use one of QEMU's EPYC \
+         models, such as \"EPYC-v4\"",
+        .path.display()
+    )]
+    Cpu {
+        /// The file.
+        path: PathBuf,
+        /// The model.
+        cpu: String,
+    },
     /// A path that TOML cannot hold.
     #[error(
         "'{}' cannot be named in a VM description: the name is not UTF-8 or has control \

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use attestation::measurement::CpuType;
+
 use super::{FORMAT, Protocol, Vm, VmError};
 
 /// No description comes near this size.
@@ -116,6 +118,21 @@ impl VmFile {
         })
     }
 
+    /// The vCPU model of a protected VM, as QEMU writes it: one whose signature, which
+    /// is measured, does not depend on the server.
+    ///
+    /// # Errors
+    /// If it is another.
+    pub fn measured_cpu(&self) -> Result<&'static str, VmError> {
+        let cpu = self.vm.cpu.name();
+        match cpu.parse() {
+            Ok(CpuType::Model(model)) => Ok(model.name()),
+            Ok(CpuType::Signature(_)) | Err(_) => {
+                Err(VmError::Cpu { path: self.path.clone(), cpu: cpu.to_owned() })
+            }
+        }
+    }
+
     fn required(
         &self,
         file: Option<&Path>,
@@ -197,12 +214,11 @@ fn contradiction(vm: &Vm) -> Option<(Vec<Step>, String)> {
         return Some((vec![Step::Key("sev"), Step::Key(key)], message));
     }
     let network = vm.network.as_ref()?;
+    if let Some((key, message)) = network.link_contradiction() {
+        return Some((vec![Step::Key("network"), Step::Key(key)], message));
+    }
     let mut taken: Vec<(Protocol, Ipv4Addr, u16)> = Vec::new();
-    let named = [
-        ("ssh_port", network.ssh_port),
-        ("attest_port", network.attest_port),
-        ("unlock_port", network.unlock_port),
-    ];
+    let named = network.named();
     for (index, (key, port)) in named.iter().enumerate() {
         let Some(port) = port else { continue };
         let new = (Protocol::Tcp, Ipv4Addr::LOCALHOST, port.get());
@@ -336,6 +352,16 @@ policy = "policy.toml"
             ("host_port = 8080", "host_port = 0", "/vms/vm.toml:25:13: invalid value"),
             ("host_port = 8080", "host_port = 2222", "/vms/vm.toml:24:1: tcp 127.0.0.1:2222 is"),
             ("host_port = 8080", "host_port = 4777", "/vms/vm.toml:24:1: tcp 127.0.0.1:4777 is"),
+            (
+                "ssh_port = 2222",
+                "bridge = \"br0\"",
+                "/vms/vm.toml:22:15: attest_port is for the user network; with a bridge the VM has",
+            ),
+            (
+                "ssh_port = 2222\nattest_port = 4777",
+                "mac = \"53:54:00:12:34:56\"",
+                "/vms/vm.toml:21:7: a mac is six pairs of digits of one card",
+            ),
             ("0x30000", "0x10000", "/vms/vm.toml:29:10: policy 0x10000 is refused"),
             ("= 51", "= 5", "/vms/vm.toml:30:11: cbitpos is from 32 to 63, not 5"),
             ("\"vm:4777\"", "\"vm\"", "/vms/vm.toml:33:11: \"vm\" is no address"),
@@ -355,6 +381,36 @@ policy = "policy.toml"
             let error = parse(&GOOD.replace(from, to)).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{to:?}: {error}");
             assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_card_is_on_one_network() {
+        let vm = |network: &str| parse(&format!("format = 1\n[network]\n{network}\n"));
+        let link = |network: &str| {
+            vm(network).map(|file| {
+                let network = file.vm().network.clone().unwrap();
+                match network.link() {
+                    super::super::Link::User => "user".to_owned(),
+                    super::super::Link::Bridge(name) => format!("bridge {}", name.as_str()),
+                    super::super::Link::Tap(name) => format!("tap {}", name.as_str()),
+                }
+            })
+        };
+        let mac = "mac = \"52:54:00:12:34:56\"";
+        assert_eq!(link("ssh_port = 1").unwrap(), "user");
+        assert_eq!(link(&format!("bridge = \"br0\"\n{mac}")).unwrap(), "bridge br0");
+        assert_eq!(link(&format!("tap = \"tap0\"\n{mac}")).unwrap(), "tap tap0");
+        for (network, expected) in [
+            ("bridge = \"br0\"".to_owned(), "/vms/vm.toml:3:10: a bridge needs a mac"),
+            (format!("tap = \"t\"\nbridge = \"b\"\n{mac}"), "/vms/vm.toml:3:7: a card is on"),
+            (
+                format!("tap = \"t\"\n{mac}\nforward = [{{ host_port = 1, guest_port = 2 }}]"),
+                "/vms/vm.toml:5:11: forward is for the user network; with a tap",
+            ),
+        ] {
+            let error = vm(&network).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 

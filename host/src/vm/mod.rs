@@ -13,12 +13,11 @@ mod cmdline;
 mod edit;
 mod error;
 mod file;
+mod network;
 mod sev;
 mod unlock;
 mod value;
 
-use std::net::Ipv4Addr;
-use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -28,6 +27,7 @@ pub use cmdline::{BASE, Cmdline, CmdlineError, IMAGE_KEYS};
 pub use edit::VmEditor;
 pub use error::VmError;
 pub use file::VmFile;
+pub use network::{Forward, InterfaceName, Link, Mac, Network, Protocol};
 pub use sev::Sev;
 pub use unlock::Unlock;
 pub use value::{CpuModel, MemoryMib, Policy, Serial, ValueError, Vcpus};
@@ -96,68 +96,6 @@ pub struct Disk {
 
 fn read_only() -> bool {
     true
-}
-
-/// QEMU's user network: the guest reaches out, and what is forwarded reaches
-/// the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Network {
-    /// This port on 127.0.0.1 leads to the guest's port 22.
-    pub ssh_port: Option<NonZeroU16>,
-    /// This port on 127.0.0.1 leads to the guest's responder (`attest.port` of
-    /// its measured configuration).
-    pub attest_port: Option<NonZeroU16>,
-    /// This port on 127.0.0.1 leads to where the guest waits for keys
-    /// (`unlock.port` of its measured configuration).
-    pub unlock_port: Option<NonZeroU16>,
-    /// Further forwarded ports.
-    #[serde(default)]
-    pub forward: Vec<Forward>,
-}
-
-/// One forwarded port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Forward {
-    /// `tcp` or `udp`.
-    #[serde(default)]
-    pub protocol: Protocol,
-    /// The address that is listened on.
-    #[serde(default = "loopback")]
-    pub host_address: Ipv4Addr,
-    /// The port that is listened on.
-    pub host_port: NonZeroU16,
-    /// The guest's port.
-    pub guest_port: NonZeroU16,
-}
-
-fn loopback() -> Ipv4Addr {
-    Ipv4Addr::LOCALHOST
-}
-
-/// What is forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    #[default]
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Protocol {
-    /// The name as QEMU and this file write it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        }
-    }
 }
 
 /// What only a simulation uses.

@@ -10,6 +10,12 @@ use serde::Deserialize;
 #[error("{0}")]
 pub struct ValueError(String);
 
+impl ValueError {
+    pub(super) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 /// Number of virtual processors, 1 to 512.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
@@ -147,7 +153,7 @@ impl TryFrom<String> for Serial {
     }
 }
 
-fn is_name(text: &str, longest: usize) -> bool {
+pub(super) fn is_name(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len())
         && !text.starts_with('-')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))

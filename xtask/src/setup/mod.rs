@@ -9,6 +9,7 @@ mod cached;
 mod debian_root;
 mod firmware;
 mod kernel;
+mod libvirt;
 mod oracle;
 mod packages;
 mod tools;
@@ -45,6 +46,7 @@ pub(crate) struct Prepared {
     /// A firmware that measures the kernel.
     pub(crate) firmware: PathBuf,
     tools: PathBuf,
+    libvirt: PathBuf,
     oracle: PathBuf,
 }
 
@@ -77,6 +79,7 @@ impl Prepared {
             .env("RAVELIN_TEST_ROOT", &self.root_tar)
             .env("RAVELIN_TEST_SSH_KEY", &self.ssh_key)
             .env(firmware::EXPORTED, &self.firmware)
+            .env(libvirt::EXPORTED, &self.libvirt)
             .env(oracle::EXPORTED, &self.oracle);
     }
 }
@@ -107,6 +110,7 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
         && kernel::is_current(cache)
         && tools::is_current(cache)
         && firmware::is_current(cache)
+        && libvirt::is_current(cache)
         && oracle::is_current(cache)
         && debian_root::is_current(cache);
     if !current {
@@ -119,6 +123,7 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
         ssh_key: debian_root::ssh_key(cache),
         firmware: firmware::image(cache),
         tools: tools::directory(cache),
+        libvirt: libvirt::share(cache),
         oracle: oracle::program(cache),
     };
     println!(
@@ -142,10 +147,12 @@ fn prepare(project: &Project, missing: &Missing, refresh: bool) -> Result<()> {
     if refresh || !kernel::is_current(cache) {
         kernel::make(cache, &apt)?;
     }
+    let newer = || Apt::new(cache.join("apt/tools"), &[machine.suite(tools::SUITE)]);
     if refresh || !tools::is_current(cache) {
-        let sources = [machine.suite(tools::SUITE)];
-        let apt = Apt::new(cache.join("apt/tools"), &sources)?;
-        tools::make(cache, &apt)?;
+        tools::make(cache, &newer()?)?;
+    }
+    if refresh || !libvirt::is_current(cache) {
+        libvirt::make(cache, &newer()?)?;
     }
     if refresh || !firmware::is_current(cache) {
         firmware::make(cache, |suite| {

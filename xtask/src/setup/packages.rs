@@ -30,6 +30,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gdisk", "sgdisk reads the partition table back in the tests"),
     ("openssh-client", "logs in to the virtual machine"),
     ("openssh-server", "its sshd shows host keys to the real ssh in the tests; no service is used"),
+    ("libxml2-utils", "xmllint checks libvirt domains against libvirt's schema in the tests"),
+    ("systemd", "systemd-analyze checks units in the tests; nothing is started by it"),
     ("zstd", "reads compressed initramfs back in the tests"),
     ("xz-utils", "makes compressed kernel modules in the tests"),
 ];
