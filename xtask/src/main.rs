@@ -8,6 +8,7 @@ mod build;
 mod command;
 mod demo;
 mod fuzz;
+mod kernel;
 mod layers;
 mod project;
 mod purity;
@@ -37,6 +38,8 @@ enum Chore {
     Demo(demo::Arguments),
     /// Format, lints, layers, then every test, virtual machines included
     Test(test::Arguments),
+    /// Build the kernel of kernel-config/ravelin.config, once, into the cache
+    Kernel(kernel::Arguments),
     /// Run the fuzz targets with libFuzzer
     Fuzz(fuzz::Arguments),
     /// Measure Ravelin against its goals and other tools, in one table of ratios
@@ -63,6 +66,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Build => build::run(&project),
         Chore::Demo(arguments) => demo::run(&project, &arguments),
         Chore::Test(arguments) => test::run(&project, &arguments),
+        Chore::Kernel(arguments) => kernel::run(&project, &arguments),
         Chore::Fuzz(arguments) => fuzz::run(&project, &arguments),
         Chore::Bench(arguments) => bench::run(&project, &arguments),
         Chore::Layers => layers::run(&project),
