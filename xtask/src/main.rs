@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod dist;
 mod fuzz;
 mod kernel;
 mod layers;
@@ -40,6 +41,8 @@ enum Chore {
     Test(test::Arguments),
     /// Build the kernel of kernel-config/ravelin.config, once, into the cache
     Kernel(kernel::Arguments),
+    /// Build what a release consists of, reproducibly, into target/dist
+    Dist,
     /// Run the fuzz targets with libFuzzer
     Fuzz(fuzz::Arguments),
     /// Measure Ravelin against its goals and other tools, in one table of ratios
@@ -67,6 +70,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Demo(arguments) => demo::run(&project, &arguments),
         Chore::Test(arguments) => test::run(&project, &arguments),
         Chore::Kernel(arguments) => kernel::run(&project, &arguments),
+        Chore::Dist => dist::run(&project),
         Chore::Fuzz(arguments) => fuzz::run(&project, &arguments),
         Chore::Bench(arguments) => bench::run(&project, &arguments),
         Chore::Layers => layers::run(&project),
