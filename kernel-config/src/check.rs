@@ -2,8 +2,9 @@
 //! module, what must not be there, what is risky.
 
 use crate::config::{KernelConfig, State};
+use crate::need::Need;
 use crate::risks::{AML_SANDBOX, RISKS, Risk};
-use crate::table::{KernelOption, Need, OPTIONS};
+use crate::table::{KernelOption, OPTIONS};
 
 /// What was found out about a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +73,9 @@ pub fn check(config: &KernelConfig, needs: &[Need]) -> Findings {
             }
         }
     }
-    let on = |risk: &&Risk| matches!(config.state(risk.symbol), State::BuiltIn | State::Module);
-    findings.risky.extend(RISKS.iter().filter(on));
+    let on = |symbol| matches!(config.state(symbol), State::BuiltIn | State::Module);
+    let risky = |risk: &&Risk| on(risk.symbol) && !risk.unless.is_some_and(on);
+    findings.risky.extend(RISKS.iter().filter(risky));
     findings
 }
 
@@ -108,8 +110,7 @@ mod tests {
 
     #[test]
     fn the_fragment_is_usable_for_everything() {
-        let needs = [Need::Verity, Need::Evidence, Need::FileSystem, Need::Device, Need::Speed];
-        let findings = check(&config(""), &needs);
+        let findings = check(&config(""), &[]);
         assert!(findings.usable(), "{findings:?}");
         assert!(findings.missing.is_empty() && findings.absent.is_empty());
     }
@@ -141,21 +142,23 @@ mod tests {
         for (index, risk) in RISKS.iter().enumerate() {
             assert!(RISKS[index + 1..].iter().all(|other| other.symbol != risk.symbol));
             assert!(risk.reason.len() > 10 && !risk.reason.ends_with('.'), "{}", risk.symbol);
-            if crate::option(risk.symbol).is_some() {
-                continue;
+            assert!(crate::option(risk.symbol).is_none(), "{} is needed", risk.symbol);
+            let with = format!("CONFIG_{}=m\n", risk.symbol);
+            let alone = KernelConfig::parse(&with).unwrap();
+            assert_eq!(check(&alone, &[]).risky, [risk], "{}", risk.symbol);
+            let answered = risk.unless.map(|other| format!("{with}CONFIG_{other}=y\n"));
+            if let Some(config) = answered.map(|text| KernelConfig::parse(&text).unwrap()) {
+                assert!(check(&config, &[]).risky.is_empty(), "{}", risk.symbol);
             }
-            let found = check(&config(&format!("CONFIG_{}=m\n", risk.symbol)), &[]);
-            assert!(found.risky.contains(&risk), "{}", risk.symbol);
-            assert!(!check(&config(""), &[]).risky.contains(&risk), "{}", risk.symbol);
         }
         assert!(RISKS.is_sorted_by_key(|risk| risk.from));
+        assert_eq!(check(&config(""), &[]).risky, [] as [&Risk; 0]);
     }
 
     #[test]
     fn the_host_s_aml_is_told() {
-        assert_eq!(check(&config(""), &[]).aml, Aml::Unprotected);
-        let sandboxed = config(&format!("CONFIG_{AML_SANDBOX}=y\n"));
-        assert_eq!(check(&sandboxed, &[]).aml, Aml::Sandboxed);
+        assert_eq!(check(&config(""), &[]).aml, Aml::Sandboxed);
+        assert_eq!(check(&without(AML_SANDBOX), &[]).aml, Aml::Unprotected);
         assert_eq!(check(&without("ACPI"), &[]).aml, Aml::NoInterpreter);
     }
 }

@@ -4,26 +4,31 @@
 //! - [`OPTIONS`]: the table itself;
 //! - [`option_for_module`]: which option gives a module, for the builder's
 //!   errors;
-//! - [`fragment()`]: a Kconfig fragment for people who build their own kernel; the
-//!   checked-in `kernel-config/ravelin.config` is its output;
 //! - [`RISKS`]: what a kernel is better without;
+//! - [`fragment()`]: both as a Kconfig fragment of a kernel without modules; the
+//!   checked-in `kernel-config/ravelin.config` is its output;
+//! - [`tables()`]: both for `docs/kernel.md`;
 //! - [`check()`]: a kernel's configuration ([`KernelConfig`]) against both.
 //!
-//! Debian's stock kernel meets the table as it is; a test checks that.
+//! Debian's stock kernel has all that is needed; a test checks that.
 
 #![forbid(unsafe_code)]
 
 mod check;
 mod config;
 mod fragment;
+mod need;
+mod page;
 mod risks;
 mod table;
 
 pub use check::{Aml, Findings, check};
 pub use config::{ConfigError, KernelConfig, MAX_TEXT, State};
 pub use fragment::fragment;
+pub use need::Need;
+pub use page::tables;
 pub use risks::{AML_SANDBOX, From, RISKS, Risk};
-pub use table::{KernelOption, Need, OPTIONS};
+pub use table::{KernelOption, OPTIONS};
 
 /// The row of a symbol, given with or without `CONFIG_`.
 #[must_use]

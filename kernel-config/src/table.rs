@@ -4,51 +4,7 @@
 //! `Makefile` beside it); where a later kernel folded an option into another,
 //! the row says so.
 
-/// When an option is needed, and in what state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Need {
-    /// By every image, whatever its configuration.
-    Base,
-    /// By a root on dm-verity and its writable layer.
-    Verity,
-    /// By attestation: the secure processor's reports, and the responder.
-    Evidence,
-    /// By an encrypted root and by volumes.
-    Encrypted,
-    /// By the network on which owners release keys.
-    Network,
-    /// By a root of one file system: that of the image is needed, the others
-    /// are not.
-    FileSystem,
-    /// By a disk that is attached in another way than by virtio-blk on PCI, or
-    /// an owner who comes in another way than by TCP.
-    Device,
-    /// By nothing: it makes the boot or the disk faster where the CPU has the
-    /// instructions.
-    Speed,
-    /// It must not be built in. A module of this name is never loaded before
-    /// keys are made.
-    Never,
-}
-
-impl Need {
-    /// One line that says when the options of this group are needed.
-    #[must_use]
-    pub const fn description(self) -> &'static str {
-        match self {
-            Self::Base => "Needed by every image",
-            Self::Verity => "Needed by a root on dm-verity and its writable layer",
-            Self::Evidence => "Needed by attestation, unless `attest.mode` is `none`",
-            Self::Encrypted => "Needed by an encrypted root and by volumes",
-            Self::Network => "Needed where a key comes from an owner",
-            Self::FileSystem => "File systems of the root: the one that the image uses is needed",
-            Self::Device => "Needed when the disk, or the owner, is connected in this way",
-            Self::Speed => "Not needed; faster where the CPU has the instructions",
-            Self::Never => "Must not be built in",
-        }
-    }
-}
+use crate::need::Need;
 
 /// One kernel option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +24,13 @@ pub struct KernelOption {
 /// Every option that Ravelin needs, grouped by [`Need`].
 pub const OPTIONS: &[KernelOption] = &[
     // Base: booting the initramfs and talking to the console.
+    built_in("64BIT", Need::Base, "PID 1 is a 64-bit program, and SEV-SNP has no other guests"),
+    built_in("EFI", Need::Base, "the firmware that measures the kernel is an OVMF"),
+    built_in("EFI_STUB", Need::Base, "that firmware starts the kernel as an EFI program"),
     built_in("BLK_DEV_INITRD", Need::Base, "Ravelin's PID 1 is in the initramfs"),
     built_in("RD_ZSTD", Need::Base, "the initramfs is compressed with zstd when that is asked for"),
     built_in("BINFMT_ELF", Need::Base, "PID 1 is an ELF executable"),
     built_in("FUTEX", Need::Base, "PID 1 loads modules in parallel threads"),
-    built_in("MODULES", Need::Base, "drivers that are modules are loaded from the initramfs"),
     built_in("PRINTK", Need::Base, "errors are reported on the console and in the kernel log"),
     built_in("TTY", Need::Base, "the console is a terminal"),
     built_in("SERIAL_8250", Need::Base, "the console is the first serial port"),
@@ -94,6 +52,48 @@ pub const OPTIONS: &[KernelOption] = &[
     built_in("AMD_MEM_ENCRYPT", Need::Base, "the VM's memory is encrypted by AMD SEV-SNP"),
     module("VIRTIO_PCI", "virtio_pci", Need::Base, "virtio devices are on the PCI bus"),
     module("VIRTIO_BLK", "virtio_blk", Need::Base, "disks are virtio block devices"),
+    // Machine.
+    built_in(
+        "PREEMPT_VOLUNTARY",
+        Need::Machine,
+        "a long call into the kernel does not keep others waiting",
+    ),
+    built_in(
+        "EXPERT",
+        Need::Machine,
+        "without it, some options of this table cannot be chosen or left out",
+    ),
+    built_in("SMP", Need::Machine, "the VM has several processors"),
+    built_in("HYPERVISOR_GUEST", Need::Machine, "the kernel knows that it runs in a VM"),
+    built_in("PARAVIRT", Need::Machine, "it is what the next one is built on"),
+    built_in("KVM_GUEST", Need::Machine, "the clock and the interrupt controller of KVM"),
+    built_in(
+        "X86_X2APIC",
+        Need::Machine,
+        "interrupts reach processors without memory-mapped registers of the host",
+    ),
+    built_in("MTRR", Need::Machine, "memory types are those that the firmware has set"),
+    built_in("X86_PAT", Need::Machine, "devices are mapped uncached and memory is not"),
+    built_in("PCI_MSI", Need::Machine, "virtio devices have an interrupt for each queue"),
+    built_in("PCI_MMCONFIG", Need::Machine, "the configuration of PCI Express devices is reached"),
+    built_in("HIGH_RES_TIMERS", Need::Machine, "timers are more precise than a tick"),
+    built_in("POSIX_TIMERS", Need::Machine, "programs have timers"),
+    built_in("BUG", Need::Machine, "a broken assumption of the kernel stops it"),
+    built_in("KALLSYMS", Need::Machine, "a panic on the console names functions"),
+    built_in("MULTIUSER", Need::Machine, "there are other users than root"),
+    built_in("FILE_LOCKING", Need::Machine, "programs lock files"),
+    built_in(
+        "TRANSPARENT_HUGEPAGE",
+        Need::Machine,
+        "large mappings cost fewer page-table entries, which the secure processor checks too",
+    ),
+    built_in("BLK_DEV", Need::Machine, "block devices have drivers"),
+    built_in("VIRTIO_MENU", Need::Machine, "virtio devices have drivers"),
+    built_in("NET_CORE", Need::Machine, "the virtio network device is below this menu"),
+    built_in("SCSI_LOWLEVEL", Need::Machine, "the virtio SCSI controller is below this menu"),
+    built_in("MISC_FILESYSTEMS", Need::Machine, "erofs and squashfs are below this menu"),
+    built_in("CRYPTO", Need::Machine, "ciphers and hashes are below this menu"),
+    built_in("KERNEL_ZSTD", Need::Machine, "the kernel image is small and unpacks fast"),
     // Verity.
     built_in("MD", Need::Verity, "device mapper is one of its drivers"),
     module("BLK_DEV_DM", "dm_mod", Need::Verity, "dm-verity is a device-mapper target"),
@@ -108,12 +108,6 @@ pub const OPTIONS: &[KernelOption] = &[
         "dm_verity",
         Need::Verity,
         "each block of the root is checked against the measured root hash",
-    ),
-    module(
-        "REED_SOLOMON",
-        "reed_solomon",
-        Need::Verity,
-        "dm-verity uses it where DM_VERITY_FEC is set (selected by it)",
     ),
     module("CRYPTO_SHA256", "sha256_generic", Need::Verity, "it is dm-verity's default hash"),
     module(
@@ -225,11 +219,28 @@ pub const OPTIONS: &[KernelOption] = &[
         "file capabilities and labels on squashfs are extended attributes",
     ),
     built_in("SQUASHFS_ZSTD", Need::FileSystem, "the squashfs root is compressed with zstd"),
+    built_in(
+        "SQUASHFS_FILE_DIRECT",
+        Need::FileSystem,
+        "squashfs unpacks into the page cache without a copy",
+    ),
+    built_in(
+        "SQUASHFS_COMPILE_DECOMP_MULTI_PERCPU",
+        Need::FileSystem,
+        "squashfs unpacks on all processors",
+    ),
+    built_in("SQUASHFS_ZLIB", Need::FileSystem, "the squashfs root is compressed with gzip"),
+    built_in("SQUASHFS_LZ4", Need::FileSystem, "the squashfs root is compressed with lz4"),
+    built_in("SQUASHFS_XZ", Need::FileSystem, "the squashfs root is compressed with xz"),
     module("EXT4_FS", "ext4", Need::FileSystem, "the root is ext4"),
     module("JBD2", "jbd2", Need::FileSystem, "ext4 needs it (selected by EXT4_FS)"),
     module("FS_MBCACHE", "mbcache", Need::FileSystem, "ext4 needs it (selected by EXT4_FS)"),
+    built_in("EXT4_FS_POSIX_ACL", Need::FileSystem, "access control lists on ext4"),
+    built_in("EXT4_FS_SECURITY", Need::FileSystem, "file capabilities on ext4"),
     module("XFS_FS", "xfs", Need::FileSystem, "the root is xfs"),
+    built_in("XFS_POSIX_ACL", Need::FileSystem, "access control lists on xfs"),
     module("BTRFS_FS", "btrfs", Need::FileSystem, "the root is btrfs"),
+    built_in("BTRFS_FS_POSIX_ACL", Need::FileSystem, "access control lists on btrfs"),
     module("RAID6_PQ", "raid6_pq", Need::FileSystem, "btrfs needs it (selected by BTRFS_FS)"),
     module("XOR_BLOCKS", "xor", Need::FileSystem, "btrfs needs it (selected by BTRFS_FS)"),
     module(
@@ -268,6 +279,91 @@ pub const OPTIONS: &[KernelOption] = &[
         "vmw_vsock_virtio_transport_common",
         Need::Device,
         "vsock over virtio is built on it (selected by VIRTIO_VSOCKETS)",
+    ),
+    // System.
+    built_in("SYSVIPC", Need::System, "programs share memory by System V's calls"),
+    built_in("POSIX_MQUEUE", Need::System, "programs have message queues"),
+    built_in("SYSCTL", Need::System, "settings of the kernel are changed in /proc/sys"),
+    built_in("PROC_SYSCTL", Need::System, "settings of the kernel are changed in /proc/sys"),
+    built_in("EPOLL", Need::System, "systemd waits for events with it"),
+    built_in("SIGNALFD", Need::System, "systemd waits for signals with it"),
+    built_in("TIMERFD", Need::System, "systemd waits for times with it"),
+    built_in("EVENTFD", Need::System, "programs wake each other with it"),
+    built_in("INOTIFY_USER", Need::System, "systemd waits for files with it"),
+    built_in("FHANDLE", Need::System, "systemd and udev name files by handles"),
+    built_in("AIO", Need::System, "cryptsetup and databases read asynchronously"),
+    built_in("ADVISE_SYSCALLS", Need::System, "programs say how they use memory and files"),
+    built_in("MEMBARRIER", Need::System, "the C library and language runtimes use it"),
+    built_in("RSEQ", Need::System, "the C library uses it"),
+    built_in("BINFMT_SCRIPT", Need::System, "scripts are programs"),
+    built_in("UNIX98_PTYS", Need::System, "a login over SSH has a terminal"),
+    built_in("CGROUPS", Need::System, "systemd keeps each service in a group"),
+    built_in("MEMCG", Need::System, "groups have a limit of memory"),
+    built_in("CGROUP_SCHED", Need::System, "groups have a share of the processors"),
+    built_in("FAIR_GROUP_SCHED", Need::System, "groups have a share of the processors"),
+    built_in("CFS_BANDWIDTH", Need::System, "groups have a limit of processor time"),
+    built_in("BLK_CGROUP", Need::System, "groups have a share of the disks"),
+    built_in("CPUSETS", Need::System, "groups have their own processors"),
+    built_in("CGROUP_PIDS", Need::System, "groups have a limit of processes"),
+    built_in("NAMESPACES", Need::System, "services are separated from each other"),
+    built_in("UTS_NS", Need::System, "services are separated from each other"),
+    built_in("IPC_NS", Need::System, "services are separated from each other"),
+    built_in("USER_NS", Need::System, "services are separated from each other"),
+    built_in("PID_NS", Need::System, "services are separated from each other"),
+    built_in("NET_NS", Need::System, "services are separated from each other"),
+    built_in("SECCOMP", Need::System, "services and sshd give up system calls"),
+    module(
+        "AUTOFS_FS",
+        "autofs4",
+        Need::System,
+        "systemd mounts some file systems when they are used",
+    ),
+    module(
+        "CRYPTO_USER_API_HASH",
+        "algif_hash",
+        Need::System,
+        "cryptsetup uses the kernel's hashes",
+    ),
+    module(
+        "CRYPTO_USER_API_SKCIPHER",
+        "algif_skcipher",
+        Need::System,
+        "cryptsetup uses the kernel's ciphers",
+    ),
+    built_in(
+        "SYN_COOKIES",
+        Need::System,
+        "a flood of half-open connections does not keep others out",
+    ),
+    built_in(
+        "DM_VERITY_FEC",
+        Need::System,
+        "disks with error correction, which others made, are opened",
+    ),
+    module(
+        "REED_SOLOMON",
+        "reed_solomon",
+        Need::System,
+        "dm-verity links to it where it has error correction (selected by DM_VERITY_FEC)",
+    ),
+    // Simulation.
+    module(
+        "FUSE_FS",
+        "fuse",
+        Need::Simulation,
+        "the simulated configfs-tsm is a file system of a program",
+    ),
+    module(
+        "CUSE",
+        "cuse",
+        Need::Simulation,
+        "the simulated /dev/sev-guest is a device of a program",
+    ),
+    module(
+        "VIRTIO_CONSOLE",
+        "virtio_console",
+        Need::Simulation,
+        "reports are asked for over a virtio-serial port",
     ),
     // Speed.
     module(
@@ -317,6 +413,136 @@ pub const OPTIONS: &[KernelOption] = &[
         "crc32c_intel",
         Need::Speed,
         "file systems check metadata faster (later kernels: part of CRC32)",
+    ),
+    built_in(
+        "NO_HZ_IDLE",
+        Need::Speed,
+        "idle processors have no ticks, each of which the host sees (NO_HZ_FULL does that too)",
+    ),
+    // Hardening.
+    built_in(
+        "ACPI_SYSTEM_MEMORY_SHARED_ONLY",
+        Need::Hardening,
+        "the host's AML reaches no memory of the VM (Ravelin's own patch, kernel-config/patches)",
+    ),
+    built_in(
+        "EFI_DISABLE_RUNTIME",
+        Need::Hardening,
+        "firmware code does not run with the kernel's rights after the boot",
+    ),
+    built_in(
+        "IKCONFIG",
+        Need::Hardening,
+        "`ravelin kernel check` reads the configuration in the kernel image",
+    ),
+    built_in(
+        "RANDOMIZE_BASE",
+        Need::Hardening,
+        "the kernel is at an address that an attacker has to guess",
+    ),
+    built_in(
+        "RANDOMIZE_MEMORY",
+        Need::Hardening,
+        "memory is mapped at an address that an attacker has to guess",
+    ),
+    built_in("STRICT_KERNEL_RWX", Need::Hardening, "code is not written to and data is not run"),
+    built_in("VMAP_STACK", Need::Hardening, "an overflow of a kernel stack is noticed"),
+    built_in("STACKPROTECTOR", Need::Hardening, "an overflow on a kernel stack is noticed"),
+    built_in("STACKPROTECTOR_STRONG", Need::Hardening, "more functions have the check"),
+    built_in("FORTIFY_SOURCE", Need::Hardening, "copies that are too long are noticed"),
+    built_in(
+        "HARDENED_USERCOPY",
+        Need::Hardening,
+        "copies from and to programs stay inside one object",
+    ),
+    built_in("LIST_HARDENED", Need::Hardening, "corrupt lists are noticed"),
+    built_in("BUG_ON_DATA_CORRUPTION", Need::Hardening, "corrupt kernel data stop the kernel"),
+    built_in("SLAB_FREELIST_RANDOM", Need::Hardening, "the order of kernel objects is not known"),
+    built_in("SLAB_FREELIST_HARDENED", Need::Hardening, "corrupt free lists are noticed"),
+    built_in(
+        "RANDOM_KMALLOC_CACHES",
+        Need::Hardening,
+        "objects of different origin are kept apart",
+    ),
+    built_in("SHUFFLE_PAGE_ALLOCATOR", Need::Hardening, "the order of pages is not known"),
+    built_in(
+        "INIT_ON_ALLOC_DEFAULT_ON",
+        Need::Hardening,
+        "memory that is given out has nothing of its former owner",
+    ),
+    built_in("INIT_STACK_ALL_ZERO", Need::Hardening, "variables that were not set are zero"),
+    built_in(
+        "LEGACY_VSYSCALL_NONE",
+        Need::Hardening,
+        "no code is at an address that is the same everywhere",
+    ),
+    built_in("X86_UMIP", Need::Hardening, "programs do not read addresses of kernel tables"),
+    built_in("SECURITY", Need::Hardening, "the next ones are below this menu"),
+    built_in("SECURITYFS", Need::Hardening, "security modules have their settings there"),
+    built_in("SECURITY_DMESG_RESTRICT", Need::Hardening, "the kernel's log is for root"),
+    built_in("SECURITY_YAMA", Need::Hardening, "programs do not trace others of their user"),
+    built_in("SECURITY_LANDLOCK", Need::Hardening, "programs give up access to files"),
+    built_in("SECURITY_LOCKDOWN_LSM", Need::Hardening, "root is kept out of the running kernel"),
+    built_in(
+        "SECURITY_LOCKDOWN_LSM_EARLY",
+        Need::Hardening,
+        "root is kept out of the running kernel from the start",
+    ),
+    built_in(
+        "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY",
+        Need::Hardening,
+        "root is kept out of the running kernel, and out of its memory",
+    ),
+    built_in(
+        "CPU_MITIGATIONS",
+        Need::Hardening,
+        "the faults of processors that the next ones are about",
+    ),
+    built_in("MITIGATION_SPECTRE_V1", Need::Hardening, "bounds checks hold under speculation"),
+    built_in(
+        "MITIGATION_SPECTRE_V2",
+        Need::Hardening,
+        "indirect branches do not go where another program trained them to",
+    ),
+    built_in(
+        "MITIGATION_RETPOLINE",
+        Need::Hardening,
+        "indirect branches do not go where another program trained them to",
+    ),
+    built_in(
+        "MITIGATION_RETHUNK",
+        Need::Hardening,
+        "returns do not go where another program trained them to (AMD)",
+    ),
+    built_in(
+        "MITIGATION_RETBLEED",
+        Need::Hardening,
+        "returns do not go where another program trained them to (AMD)",
+    ),
+    built_in(
+        "MITIGATION_UNRET_ENTRY",
+        Need::Hardening,
+        "the same, at the entry of the kernel (AMD)",
+    ),
+    built_in(
+        "MITIGATION_IBPB_ENTRY",
+        Need::Hardening,
+        "the same, where the owner asks for the strictest form (AMD)",
+    ),
+    built_in(
+        "MITIGATION_SRSO",
+        Need::Hardening,
+        "the same for speculative return stack overflow (AMD)",
+    ),
+    built_in(
+        "MITIGATION_SSB",
+        Need::Hardening,
+        "loads do not pass older stores where a program asks for that",
+    ),
+    built_in(
+        "MITIGATION_TSA",
+        Need::Hardening,
+        "data of other programs are not read by timing (AMD)",
     ),
     // Never.
     module(

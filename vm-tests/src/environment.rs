@@ -71,7 +71,22 @@ impl Environment {
     #[must_use]
     #[track_caller]
     pub fn get() -> Self {
-        let kernel = variable("RAVELIN_TEST_KERNEL");
+        Self::at(variable("RAVELIN_TEST_KERNEL"))
+    }
+
+    /// Finds the kernel of the fragment, which `cargo xtask kernel` builds: `None` where
+    /// nobody has.
+    ///
+    /// # Panics
+    /// If there is more than one in its place.
+    #[must_use]
+    #[track_caller]
+    pub fn fragment() -> Option<Self> {
+        env::var_os("RAVELIN_TEST_FRAGMENT_KERNEL").map(|path| Self::at(path.into()))
+    }
+
+    #[track_caller]
+    fn at(kernel: PathBuf) -> Self {
         let modules = kernel.join("lib/modules");
         let mut versions: Vec<String> = fs::read_dir(&modules)
             .or_fail(format!("read {}", modules.display()))
@@ -92,6 +107,12 @@ impl Environment {
     #[must_use]
     pub fn kernel(&self) -> PathBuf {
         self.kernel.join(format!("boot/vmlinuz-{}", self.version))
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.kernel.join(format!("boot/config-{}", self.version))
     }
 
     /// Its modules.

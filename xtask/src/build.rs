@@ -14,7 +14,7 @@ use crate::setup::{self, Prepared};
 
 /// Named even where it is the host's own: cargo then keeps `+crt-static` away
 /// from build scripts and procedural macros, which cannot be static.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// What was built.
 pub(crate) struct Built {
@@ -119,7 +119,7 @@ fn static_binary(
 
 /// A program that names an interpreter would not start in an initramfs
 /// without a C library.
-fn check_static(path: &Path) -> Result<()> {
+pub(crate) fn check_static(path: &Path) -> Result<()> {
     let arguments = [OsStr::new("--program-headers"), OsStr::new("--wide"), path.as_os_str()];
     let headers = command::stdout(Command::new("readelf").args(arguments))?;
     ensure!(headers.contains("LOAD"), "{} has no program headers", path.display());

@@ -1,6 +1,7 @@
 //! Running other programs, with errors that show the command.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -38,14 +39,39 @@ pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
         .status()
         .with_context(|| format!("start {}", shown(command)))?;
     if !status.success() {
-        let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES));
-        for line in tail {
-            eprintln!("  | {line}");
-        }
+        show_end(log);
     }
     check(command, status)
+}
+
+/// The same, and calls `line` with each line of the standard output.
+pub(crate) fn watched(command: &mut Command, log: &Path, mut line: impl FnMut(&str)) -> Result<()> {
+    let mut file = File::create(log).with_context(|| format!("create {}", log.display()))?;
+    let errors = file.try_clone().context("share the log file")?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .with_context(|| format!("start {}", shown(command)))?;
+    for read in child.stdout.take().into_iter().flat_map(|output| BufReader::new(output).lines()) {
+        let read = read.with_context(|| format!("read what {} prints", shown(command)))?;
+        writeln!(file, "{read}").with_context(|| format!("write {}", log.display()))?;
+        line(&read);
+    }
+    let status = child.wait().with_context(|| format!("wait for {}", shown(command)))?;
+    if !status.success() {
+        show_end(log);
+    }
+    check(command, status)
+}
+
+fn show_end(log: &Path) {
+    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    for line in lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES)) {
+        eprintln!("  | {line}");
+    }
 }
 
 /// `program`, through sudo when this process is not root.

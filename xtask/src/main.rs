@@ -7,7 +7,9 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod dist;
 mod fuzz;
+mod kernel;
 mod layers;
 mod project;
 mod purity;
@@ -37,6 +39,10 @@ enum Chore {
     Demo(demo::Arguments),
     /// Format, lints, layers, then every test, virtual machines included
     Test(test::Arguments),
+    /// Build the kernel of kernel-config/ravelin.config, once, into the cache
+    Kernel(kernel::Arguments),
+    /// Build what a release consists of, reproducibly, into target/dist
+    Dist,
     /// Run the fuzz targets with libFuzzer
     Fuzz(fuzz::Arguments),
     /// Measure Ravelin against its goals and other tools, in one table of ratios
@@ -63,6 +69,8 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Build => build::run(&project),
         Chore::Demo(arguments) => demo::run(&project, &arguments),
         Chore::Test(arguments) => test::run(&project, &arguments),
+        Chore::Kernel(arguments) => kernel::run(&project, &arguments),
+        Chore::Dist => dist::run(&project),
         Chore::Fuzz(arguments) => fuzz::run(&project, &arguments),
         Chore::Bench(arguments) => bench::run(&project, &arguments),
         Chore::Layers => layers::run(&project),

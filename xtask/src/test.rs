@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::build::{self, Built};
 use crate::command;
+use crate::kernel;
 use crate::layers;
 use crate::project::Project;
 use crate::purity;
@@ -19,15 +20,40 @@ pub(crate) struct Arguments {
     /// Run only the virtual machine tests whose names contain this
     #[arg(long, value_name = "NAME")]
     vm: Option<String>,
+    /// The kernel that these boot
+    #[arg(long, value_enum, default_value_t = Kernel::Stock, requires = "vm")]
+    kernel: Kernel,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Kernel {
+    /// Debian's
+    Stock,
+    /// The one that `cargo xtask kernel` has built
+    Fragment,
 }
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let prepared = setup::ensure(project)?;
     let built = build::build_for_tests(project, &prepared)?;
-    let cargo = || exported(project, &prepared, &built);
+    let fragment_kernel = kernel::current(project)?;
+    let cargo = || {
+        let mut cargo = exported(project, &prepared, &built);
+        if let Some(kernel) = &fragment_kernel {
+            cargo.env("RAVELIN_TEST_FRAGMENT_KERNEL", kernel);
+        }
+        cargo
+    };
 
     if let Some(name) = &arguments.vm {
-        return command::run(cargo().args(["test", "--package", "vm-tests", name]));
+        let mut tests = cargo();
+        if arguments.kernel == Kernel::Fragment {
+            let kernel = fragment_kernel
+                .as_ref()
+                .context("the fragment's kernel is not there: run `cargo xtask kernel` first")?;
+            tests.env("RAVELIN_TEST_KERNEL", kernel);
+        }
+        return command::run(tests.args(["test", "--package", "vm-tests", name]));
     }
 
     step("formatting");

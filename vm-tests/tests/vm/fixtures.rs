@@ -297,7 +297,17 @@ fn mkfs(fstype: &str, tree: &Path, image: &Path) {
 
 /// Root hash and salt.
 fn veritysetup_format(data: &Path, hash: &Path) -> (String, String) {
-    let report = check(Command::new("veritysetup").arg("format").arg(data).arg(hash));
+    read_report(&check(Command::new("veritysetup").arg("format").arg(data).arg(hash)))
+}
+
+/// A hash tree with a salt that is given; its root hash.
+pub(crate) fn veritysetup_format_with(salt: &str, data: &Path, hash: &Path) -> String {
+    let mut veritysetup = Command::new("veritysetup");
+    veritysetup.arg("format").arg(format!("--salt={salt}")).arg(data).arg(hash);
+    read_report(&check(&mut veritysetup)).0
+}
+
+fn read_report(report: &str) -> (String, String) {
     let value = |name: &str| {
         let line = report.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim_start_matches(':').trim().to_owned()

@@ -7,6 +7,7 @@
     reason = "helpers of tests: what goes wrong is the failure of the test that called them"
 )]
 
+mod aml;
 mod attested;
 mod boots;
 mod configuration_attacks;

@@ -10,20 +10,23 @@ mod debian_root;
 mod firmware;
 mod kernel;
 mod libvirt;
+mod kernel_source;
 mod oracle;
 mod packages;
 mod tools;
 
 use std::env;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
 use self::apt::{Apt, Machine};
-use self::packages::Missing;
+pub(crate) use self::cached::{is_current, replace};
+pub(crate) use self::kernel_source::Source;
+use self::packages::{KERNEL_PACKAGES, Missing};
 use crate::project::Project;
 
 #[derive(clap::Args, Default)]
@@ -99,11 +102,7 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
         "Ravelin is for x86-64 Linux: build it there"
     );
     let cache = &project.cache;
-    fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
-    // One set-up at a time; a second one finds everything done.
-    let lock = File::create(cache.join("lock")).context("create the cache's lock")?;
-    lock.lock().context("wait for another set-up to finish")?;
-
+    let _lock = lock(cache)?;
     let missing = Missing::look();
     let current = !arguments.refresh
         && missing.nothing()
@@ -134,14 +133,42 @@ fn ensure_all(project: &Project, arguments: &Arguments) -> Result<Prepared> {
     Ok(prepared)
 }
 
+/// One set-up at a time; a second one finds everything done.
+fn lock(cache: &Path) -> Result<File> {
+    fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
+    let lock = File::create(cache.join("lock")).context("create the cache's lock")?;
+    lock.lock().context("wait for another set-up to finish")?;
+    Ok(lock)
+}
+
+/// What `cargo xtask kernel` needs: Debian's kernel source, in the cache, and the
+/// programs that build it. The newest source only with `refresh`.
+pub(crate) fn kernel_source(project: &Project, refresh: bool) -> Result<Source> {
+    let cache = &project.cache;
+    let _lock = lock(cache)?;
+    let missing = Missing::of(KERNEL_PACKAGES);
+    let found = Source::find(cache).filter(|_| !refresh);
+    if let Some(source) = found.filter(|_| missing.nothing()) {
+        return Ok(source);
+    }
+    let machine = Machine::read()?;
+    let apt = machine_apt(cache, &machine)?;
+    missing.install(&apt, &machine, &cache.join("apt/install.log"))?;
+    Source::fetch(cache, &apt)
+}
+
+fn machine_apt(cache: &Path, machine: &Machine) -> Result<Apt> {
+    let mut sources = machine.release_sources();
+    sources.extend(machine.backports().map(|suite| machine.suite(&suite)));
+    Apt::new(cache.join("apt/machine"), &sources)
+}
+
 fn prepare(project: &Project, missing: &Missing, refresh: bool) -> Result<()> {
     let started = Instant::now();
     let cache = &project.cache;
     let machine = Machine::read()?;
 
-    let mut sources = machine.release_sources();
-    sources.extend(machine.backports().map(|suite| machine.suite(&suite)));
-    let apt = Apt::new(cache.join("apt/machine"), &sources)?;
+    let apt = machine_apt(cache, &machine)?;
     missing.install(&apt, &machine, &cache.join("apt/install.log"))?;
 
     if refresh || !kernel::is_current(cache) {

@@ -36,6 +36,16 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xz-utils", "makes compressed kernel modules in the tests"),
 ];
 
+/// What `cargo xtask kernel` needs besides.
+pub(super) const KERNEL_PACKAGES: &[(&str, &str)] = &[
+    ("make", "builds the kernel"),
+    ("flex", "makes the scanner of the kernel's configuration language"),
+    ("bison", "makes the parser of the kernel's configuration language"),
+    ("bc", "computes the kernel's time constants"),
+    ("libelf-dev", "objtool reads the kernel's object files with it"),
+    ("patch", "applies kernel-config/patches"),
+];
+
 /// What is missing, and nothing if all is there.
 pub(crate) struct Missing {
     packages: Vec<(&'static str, &'static str)>,
@@ -45,19 +55,23 @@ pub(crate) struct Missing {
 impl Missing {
     /// Asks dpkg and QEMU.
     pub(crate) fn look() -> Self {
+        let qemu = qemu_version().is_none_or(|version| version < QEMU_AT_LEAST);
+        Self { qemu, ..Self::of(PACKAGES) }
+    }
+
+    /// Asks dpkg for some packages, each with what it is for.
+    pub(crate) fn of(packages: &[(&'static str, &'static str)]) -> Self {
         let output = Command::new("dpkg-query")
             .args(["-W", "-f", "${Package} ${db:Status-Abbrev}\n"])
-            .args(PACKAGES.iter().map(|(package, _)| package))
+            .args(packages.iter().map(|(package, _)| package))
             .stderr(Stdio::null())
             .output();
         let installed = output.map(|output| output.stdout).unwrap_or_default();
         let installed = String::from_utf8_lossy(&installed);
         let is_installed =
             |package: &str| installed.lines().any(|line| line.trim() == format!("{package} ii"));
-        Self {
-            packages: PACKAGES.iter().copied().filter(|(name, _)| !is_installed(name)).collect(),
-            qemu: qemu_version().is_none_or(|version| version < QEMU_AT_LEAST),
-        }
+        let packages = packages.iter().copied().filter(|(name, _)| !is_installed(name)).collect();
+        Self { packages, qemu: false }
     }
 
     pub(crate) fn nothing(&self) -> bool {

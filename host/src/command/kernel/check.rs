@@ -19,8 +19,8 @@ Examples:
   ravelin kernel check config --json | jq -r '.missing[].symbol'
 
 A stock kernel of a distribution is usable and has most of the risky options; they are a larger
-surface, not a fault. The options that Ravelin needs, as a fragment to merge into a configuration,
-are in kernel-config/ravelin.config.
+surface, not a fault. kernel-config/ravelin.config is a fragment with all that is needed built in
+and all that is risky left out, and `cargo xtask kernel` builds a kernel of it (docs/kernel.md).
 
 ACPI tables come from the host and are not measured. Their AML is run by the kernel and can read
 and write the VM's memory: \"AML\" says whether this kernel has a defence.
@@ -128,6 +128,13 @@ fn risky(risk: &'static Risk) -> Risky {
     Risky { symbol: risk.symbol, from, reason: risk.reason }
 }
 
+/// A description as the rest of a sentence.
+fn lowercase(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(characters).collect()
+}
+
 fn describe(findings: &Findings, release: Option<&str>) -> Text {
     let mut text = Text::new();
     if let Some(release) = release {
@@ -152,7 +159,10 @@ fn describe(findings: &Findings, release: Option<&str>) -> Text {
     };
     options("Missing: no image boots, or none attests, without", &findings.missing);
     options("Must not be built in", &findings.forbidden);
-    options("Off, and needed by some images", &findings.absent);
+    for group in findings.absent.chunk_by(|a, b| a.need == b.need) {
+        let need = group.first().map_or("", |option| option.need.description());
+        options(&format!("Off: {}", lowercase(need)), group);
+    }
     if !findings.modules.is_empty() {
         text.heading("Modules: the initramfs has to carry them (`image initramfs` does)");
         let names: Vec<&str> = findings.modules.iter().filter_map(|option| option.module).collect();
