@@ -96,6 +96,9 @@ impl Source {
         let mut head = Vec::new();
         File::open(path).and_then(|f| f.take(HEAD).read_to_end(&mut head)).map_err(failed)?;
         let has_table = head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART"));
+        // The signature of an MBR is in boot sectors of file systems too.
+        let has_table =
+            has_table || head.get(510..512) == Some(&[0x55, 0xaa]) && import::is_partitioned(path)?;
         if has_table || import::format_of(&head).is_some() || import::foreign(&head).is_some() {
             return Source::disk(path, &DiskOptions::default());
         }
@@ -104,10 +107,6 @@ impl Source {
         }
         if probe::claims(&head) {
             return Ok(Source::Image(path.to_owned()));
-        }
-        // The signature of an MBR says little: what else the file could be comes first.
-        if head.get(510..512) == Some(&[0x55, 0xaa]) {
-            return Source::disk(path, &DiskOptions::default());
         }
         Err(SourceError::Unknown { path: path.to_owned() })
     }
@@ -194,8 +193,7 @@ mod tests {
         let refused = at("disk", &disk);
         assert!(matches!(refused, Err(SourceError::Import(ImportError::PartitionTable { .. }))));
         disk[510..520].copy_from_slice(&[0x55, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let refused = at("no table", &disk);
-        assert!(matches!(refused, Err(SourceError::Import(ImportError::Probe { .. }))));
+        assert!(matches!(at("no table", &disk), Err(SourceError::Unknown { .. })));
         let refused = at("disk.qcow2", b"QFI\xfb\0\0\0\x03");
         assert!(matches!(refused, Err(SourceError::Import(ImportError::Qcow2 { .. }))));
         let refused = at("disk.vmdk", b"KDMV");

@@ -53,6 +53,12 @@ pub(super) enum Root {
     Ext4(FileSystemImage),
 }
 
+/// Whether a raw disk has a partition table, sound or not.
+pub(super) fn is_partitioned(path: &Path) -> Result<bool, ImportError> {
+    let disk = DiskImage::open(path, Some(DiskFormat::Raw))?;
+    Ok(!matches!(partitions::read(&disk, disk.size()), Ok(None)))
+}
+
 /// Finds the root in a disk image.
 ///
 /// # Errors
