@@ -449,7 +449,8 @@ fn a_file_system_is_taken_as_it_is() {
     let into = directory.path().join("into");
     fs::create_dir(&into).unwrap();
     let made = build_disk(Source::Directory(tree), &options(FsType::Erofs), &into).unwrap();
-    let erofs = extract_partition(&made, &into);
+    let erofs = directory.path().join("root.erofs");
+    fs::rename(extract_partition(&made, &into), &erofs).unwrap();
     let ext4 = directory.path().join("root.ext4");
     tools.mke2fs(&ext4, &["-t", "ext4", "-b", "4096"], None, "4M");
     for (image, kept) in [(&ext4, true), (&erofs, false)] {
