@@ -5,11 +5,14 @@ mod configuration;
 mod cpio;
 mod dhcp;
 mod evidence;
+mod ext4;
 mod gpt;
 mod integrity_superblock;
 mod journal;
 mod luks_header;
+mod mbr;
 mod netlink;
+mod qcow2;
 mod release;
 mod release_signature;
 mod responder;
@@ -33,11 +36,14 @@ pub const TARGETS: &[Target] = targets![
     cpio,
     dhcp,
     evidence,
+    ext4,
     gpt,
     integrity_superblock,
     journal,
     luks_header,
+    mbr,
     netlink,
+    qcow2,
     release,
     release_signature,
     responder,

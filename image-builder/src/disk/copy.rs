@@ -7,35 +7,39 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
+use verity::ReadAt;
 
+use super::Qcow2;
 use crate::progress::Progress;
 
 /// How much is copied between two reports of progress.
 const CHUNK: u64 = 64 << 20;
 const BUFFER: usize = 1 << 20;
 
-/// Copies the first `length` bytes of `from` to byte `offset` of `to`, where
+/// Copies `length` bytes of `from`, from byte `first` on, to byte `offset` of `to`, where
 /// nothing has been written yet.
 pub(super) fn copy(
     from: &File,
+    first: u64,
     to: &File,
     offset: u64,
     length: u64,
     progress: &dyn Progress,
 ) -> io::Result<()> {
-    let mut at = 0;
-    while at < length {
+    let last = first.saturating_add(length);
+    let mut at = first;
+    while at < last {
         let Some(data) = next(from, SeekFrom::Data(at))? else { break };
-        let hole = next(from, SeekFrom::Hole(data))?.unwrap_or(length);
-        progress.advance(data.min(length).saturating_sub(at));
-        let end = hole.min(length);
+        let hole = next(from, SeekFrom::Hole(data))?.unwrap_or(last);
+        progress.advance(data.min(last).saturating_sub(at));
+        let end = hole.min(last);
         let mut start = data;
         while start < end {
             let count = piece(
                 from,
                 start,
                 to,
-                offset.saturating_add(start),
+                offset.saturating_add(start.saturating_sub(first)),
                 end.min(start.saturating_add(CHUNK)),
             )?;
             progress.advance(count);
@@ -43,7 +47,34 @@ pub(super) fn copy(
         }
         at = end.max(data);
     }
-    progress.advance(length.saturating_sub(at));
+    progress.advance(last.saturating_sub(at));
+    Ok(())
+}
+
+/// The same of a qcow2 image, of which the clusters are read that have content.
+pub(super) fn copy_clusters(
+    from: &Qcow2<File>,
+    first: u64,
+    to: &File,
+    offset: u64,
+    length: u64,
+    progress: &dyn Progress,
+) -> io::Result<()> {
+    let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let last = first.saturating_add(length);
+    let mut buffer = vec![0; BUFFER];
+    let mut at = first;
+    while at < last {
+        let Some(start) = from.next_content(at, last).map_err(damaged)? else { break };
+        let count = usize::try_from(last.saturating_sub(start)).unwrap_or(usize::MAX).min(BUFFER);
+        let piece = buffer.get_mut(..count).unwrap_or_default();
+        from.read_exact_at(piece, start)?;
+        to.write_all_at(piece, offset.saturating_add(start.saturating_sub(first)))?;
+        let end = start.saturating_add(count as u64);
+        progress.advance(end.saturating_sub(at));
+        at = end;
+    }
+    progress.advance(last.saturating_sub(at));
     Ok(())
 }
 
@@ -69,7 +100,7 @@ fn piece(from: &File, start: u64, to: &File, offset: u64, end: u64) -> io::Resul
         Err(error) => return Err(error.into()),
     }
     let mut buffer = vec![0; most.min(BUFFER)];
-    from.read_exact_at(&mut buffer, start)?;
+    FileExt::read_exact_at(from, &mut buffer, start)?;
     to.write_all_at(&buffer, offset)?;
     Ok(buffer.len() as u64)
 }
@@ -103,7 +134,7 @@ mod tests {
         let from = File::open(directory.path().join("from")).unwrap();
         let to = File::create_new(to).unwrap();
         let count = Count::default();
-        copy(&from, &to, 1 << 20, size - 1, &count).unwrap();
+        copy(&from, 0, &to, 1 << 20, size - 1, &count).unwrap();
         assert_eq!(count.0.into_inner(), size - 1);
         to.set_len(size + (1 << 20)).unwrap();
         let whole = std::fs::read(directory.path().join("to")).unwrap();
@@ -119,7 +150,7 @@ mod tests {
         let from = File::open(directory.path().join("from")).unwrap();
         let to = File::create_new(directory.path().join("to")).unwrap();
         // What is behind the end counts as a hole; callers check sizes before.
-        copy(&from, &to, 0, 6000, &Count::default()).unwrap();
+        copy(&from, 0, &to, 0, 6000, &Count::default()).unwrap();
         assert_eq!(to.metadata().unwrap().len(), 5000);
     }
 }

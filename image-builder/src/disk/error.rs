@@ -8,7 +8,7 @@ use protocol::gpt::GptError;
 use thiserror::Error;
 use verity::{BlockSize, GeometryError, ParamsError};
 
-use super::{ProbeError, SidecarError, ToolError, TreeError};
+use super::{ImportError, ProbeError, SidecarError, ToolError, TreeError};
 use crate::output::OutputError;
 
 /// Why an image was not built. Nothing was left behind.
@@ -42,6 +42,9 @@ pub enum BuildError {
     /// The source cannot be read, or is no tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// The disk image is not taken.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The file system's tool is missing or failed.
     #[error(transparent)]
     Tool(#[from] ToolError),

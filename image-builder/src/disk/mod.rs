@@ -17,6 +17,7 @@ mod describe;
 mod encrypted;
 mod error;
 mod fs;
+mod import;
 mod layout;
 mod options;
 mod probe;
@@ -43,6 +44,11 @@ pub use encrypted::{
 };
 pub use error::BuildError;
 pub use fs::{Compression, CompressionError, Make, ToolError, Tools};
+pub use import::{
+    DiskFormat, DiskFormatError, DiskOptions, Ext4, Ext4Content, Ext4Error, Ext4Inode,
+    FileSystemImage, ImportError, Mbr, MbrError, MbrPartition, PartitionList, PartitionTableError,
+    Qcow2, Qcow2Error,
+};
 pub use options::{DATA_SERIAL, HASH_SERIAL, HostKeys, Options, Owner, SaltChoice, Target, Xattrs};
 pub use probe::{FileSystem, ProbeError, file_system_of};
 pub use sidecar::{
@@ -85,7 +91,7 @@ pub fn build(
     let params = params(options)?;
     let offset = layout::data_offset(target);
     let Filled { data, found, notes } = match source.open()? {
-        Opened::Image { path, file } => import(&path, &file, target, &params, progress)?,
+        Opened::Image(image) => import(&image, target, &params, progress)?,
         Opened::Tree(tree) => make(tree, options, target, progress)?,
     };
     let data_bytes = layout::data_bytes(found.size)?;
@@ -186,13 +192,12 @@ struct Filled {
 
 /// Takes a file system's image as it is, without what may follow it in its file.
 fn import(
-    path: &Path,
-    file: &File,
+    image: &FileSystemImage,
     target: &Target,
     params: &Params,
     progress: &dyn Progress,
 ) -> Result<Filled, BuildError> {
-    let found = file_system_in(file)?;
+    let found = file_system_of(image, image.size())?;
     if found.block_size < params.data_block_size.to_u32() {
         let (kind, block_size) = (found.kind, found.block_size);
         let data_block_size = params.data_block_size;
@@ -200,9 +205,10 @@ fn import(
     }
     let data = Output::create(target.data_path())?;
     progress.stage("copying the file system", Some(found.size));
-    copy::copy(file, data.file(), layout::data_offset(target), found.size, progress)
-        .map_err(|source| BuildError::Copy { path: path.to_owned(), source })?;
-    Ok(Filled { data, found, notes: Notes::default() })
+    image
+        .copy(data.file(), layout::data_offset(target), found.size, progress)
+        .map_err(|source| BuildError::Copy { path: image.path().to_owned(), source })?;
+    Ok(Filled { data, found, notes: image.notes() })
 }
 
 /// Makes a file system from a tree, with blocks of 4096 bytes: any data blocks suit.
@@ -223,7 +229,7 @@ fn make(
             let disk = Output::create(path)?;
             progress.stage("copying the file system", Some(found.size));
             let offset = layout::data_offset(target);
-            copy::copy(made.file(), disk.file(), offset, found.size, progress)
+            copy::copy(made.file(), 0, disk.file(), offset, found.size, progress)
                 .map_err(|source| BuildError::Copy { path: path.to_owned(), source })?;
             disk
         }

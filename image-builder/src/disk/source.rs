@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use protocol::gpt;
 use thiserror::Error;
 
-use super::probe;
+use super::import::{self, DiskOptions, Ext4Tree, FileSystemImage, ImportError, Root};
 use super::tree::{Directory, Tarball, Tree, TreeError, checksum, is_compressed};
+use super::{BuildError, probe};
 
 /// How much of a file is looked at to tell what it is.
 const HEAD: u64 = 1 << 17;
@@ -29,6 +30,10 @@ pub enum Source {
     },
     /// An image of a file system (erofs, squashfs, ext4, xfs, btrfs), taken as it is.
     Image(PathBuf),
+    /// The file system of a disk image's root, taken as it is.
+    DiskFileSystem(FileSystemImage),
+    /// The files of a disk image's root, an ext4.
+    DiskFiles(FileSystemImage),
 }
 
 impl fmt::Debug for Source {
@@ -38,6 +43,10 @@ impl fmt::Debug for Source {
             Source::Tar(path) => f.debug_tuple("Tar").field(path).finish(),
             Source::TarStream { name, .. } => f.debug_tuple("TarStream").field(name).finish(),
             Source::Image(path) => f.debug_tuple("Image").field(path).finish(),
+            Source::DiskFileSystem(image) => {
+                f.debug_tuple("DiskFileSystem").field(&image.path()).finish()
+            }
+            Source::DiskFiles(image) => f.debug_tuple("DiskFiles").field(&image.path()).finish(),
         }
     }
 }
@@ -54,19 +63,14 @@ pub enum SourceError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// A whole disk.
-    #[error(
-        "{}: is a disk with partitions; extract the root partition first \
-         (dd, or losetup --partscan)", .path.display()
-    )]
-    Disk {
-        /// The path.
-        path: PathBuf,
-    },
+    /// A disk image that is not taken.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// Something else.
     #[error(
-        "{}: is neither a directory, nor a tar (plain, gzip, xz, zstd), nor an image of erofs, \
-         squashfs, ext4, xfs or btrfs", .path.display()
+        "{}: is neither a directory, nor a tar (plain, gzip, xz, zstd), nor a disk image (raw with \
+         a partition table, qcow2), nor an image of erofs, squashfs, ext4, xfs or btrfs",
+        .path.display()
     )]
     Unknown {
         /// The path.
@@ -78,7 +82,7 @@ impl Source {
     /// Tells by its content what lies at a path.
     ///
     /// # Errors
-    /// What cannot be read, or is none of the four.
+    /// What cannot be read, or is none of them; a disk image as [`Source::disk`] refuses it.
     pub fn detect(path: &Path) -> Result<Source, SourceError> {
         let failed = |source| SourceError::Read { path: path.to_owned(), source };
         let kind = path.metadata().map_err(failed)?.file_type();
@@ -91,8 +95,12 @@ impl Source {
         }
         let mut head = Vec::new();
         File::open(path).and_then(|f| f.take(HEAD).read_to_end(&mut head)).map_err(failed)?;
-        if head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART")) {
-            return Err(SourceError::Disk { path: path.to_owned() });
+        let has_table = head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART"));
+        // The signature of an MBR is in boot sectors of file systems too.
+        let has_table =
+            has_table || head.get(510..512) == Some(&[0x55, 0xaa]) && import::is_partitioned(path)?;
+        if has_table || import::format_of(&head).is_some() || import::foreign(&head).is_some() {
+            return Source::disk(path, &DiskOptions::default());
         }
         if is_tar(&head) || is_compressed(&head) {
             return Ok(Source::Tar(path.to_owned()));
@@ -103,19 +111,37 @@ impl Source {
         Err(SourceError::Unknown { path: path.to_owned() })
     }
 
-    /// The tree to be read, or the image's path.
-    pub(super) fn open(self) -> Result<Opened, TreeError> {
+    /// The root of the disk image at a path.
+    ///
+    /// # Errors
+    /// [`ImportError`], by layer.
+    pub fn disk(path: &Path, options: &DiskOptions) -> Result<Source, SourceError> {
+        Ok(match import::open(path, options)? {
+            Root::FileSystem(image) => Source::DiskFileSystem(image),
+            Root::Ext4(image) => Source::DiskFiles(image),
+        })
+    }
+
+    /// Whether it is a file system already, which is not made.
+    #[must_use]
+    pub fn is_file_system(&self) -> bool {
+        matches!(self, Source::Image(_) | Source::DiskFileSystem(_))
+    }
+
+    /// The tree to be read, or the image.
+    pub(super) fn open(self) -> Result<Opened, BuildError> {
         Ok(match self {
             Source::Directory(path) => Opened::Tree(Tree::Directory(Directory::open(&path)?)),
             Source::Tar(path) => Opened::Tree(Tree::Tarball(Tarball::open(&path)?)),
             Source::TarStream { name, reader } => {
                 Opened::Tree(Tree::Tarball(Tarball::from_reader(&name, reader)))
             }
-            Source::Image(path) => {
-                let file = File::open(&path)
-                    .map_err(|source| TreeError::Open { path: path.clone(), source })?;
-                Opened::Image { path, file }
-            }
+            Source::Image(path) => Opened::Image(
+                FileSystemImage::open(&path)
+                    .map_err(|source| TreeError::Open { path: path.clone(), source })?,
+            ),
+            Source::DiskFileSystem(image) => Opened::Image(image),
+            Source::DiskFiles(image) => Opened::Tree(Tree::Ext4(Box::new(Ext4Tree::open(image)?))),
         })
     }
 }
@@ -123,7 +149,7 @@ impl Source {
 /// A source that can be read.
 pub(super) enum Opened {
     Tree(Tree),
-    Image { path: PathBuf, file: File },
+    Image(FileSystemImage),
 }
 
 /// A header whose checksum is right, also of v7, which has no magic number; or
@@ -164,7 +190,14 @@ mod tests {
         assert!(matches!(at("root.squashfs", &squashfs), Ok(Source::Image(_))));
         let mut disk = vec![0; 4096];
         disk[512..520].copy_from_slice(b"EFI PART");
-        assert!(matches!(at("disk", &disk), Err(SourceError::Disk { .. })));
+        let refused = at("disk", &disk);
+        assert!(matches!(refused, Err(SourceError::Import(ImportError::PartitionTable { .. }))));
+        disk[510..520].copy_from_slice(&[0x55, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(matches!(at("no table", &disk), Err(SourceError::Unknown { .. })));
+        let refused = at("disk.qcow2", b"QFI\xfb\0\0\0\x03");
+        assert!(matches!(refused, Err(SourceError::Import(ImportError::Qcow2 { .. }))));
+        let refused = at("disk.vmdk", b"KDMV");
+        assert!(matches!(refused, Err(SourceError::Import(ImportError::Foreign { .. }))));
         assert!(matches!(at("text", b"hello"), Err(SourceError::Unknown { .. })));
         assert!(matches!(at("empty", b""), Err(SourceError::Unknown { .. })));
         assert!(matches!(at("zeros", &[0; 4096]), Err(SourceError::Unknown { .. })));

@@ -18,6 +18,7 @@ mod evidence;
 mod fixtures;
 mod harness;
 mod images;
+mod imports;
 mod initramfs;
 mod on_disk;
 mod power_cuts;

@@ -28,6 +28,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libarchive-tools", "bsdtar reads the initramfs back in the tests"),
     ("fdisk", "sfdisk reads the partition table back in the tests"),
     ("gdisk", "sgdisk reads the partition table back in the tests"),
+    ("qemu-utils", "qemu-img makes the disk images that the tests import"),
     ("openssh-client", "logs in to the virtual machine"),
     ("openssh-server", "its sshd shows host keys to the real ssh in the tests; no service is used"),
     ("libxml2-utils", "xmllint checks libvirt domains against libvirt's schema in the tests"),

@@ -1,13 +1,11 @@
 //! `ravelin image encrypt`.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use image_builder::disk::{
-    self, DATA_SERIAL, EncryptOptions, Encrypted, HostKeys, Owner, Protection, Source, Tools,
-    Xattrs,
+    self, DATA_SERIAL, EncryptOptions, Encrypted, HostKeys, Owner, Protection, Tools, Xattrs,
 };
 use luks::{Argon2Cost, Cipher, SectorSize};
 use protocol::units::MemorySize;
@@ -15,6 +13,7 @@ use serde::Serialize;
 
 use super::places;
 use super::secret::{self, PassphraseArguments};
+use super::source::SourceArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
@@ -24,10 +23,11 @@ const EXAMPLES: &str = "\
 Examples:
   ravelin image encrypt --from rootfs/ --output root.img --size 4G --vm vm.toml
   ravelin image encrypt --from debian.tar.zst --output root.img --passphrase
+  ravelin image encrypt --from debian-13-generic-amd64.qcow2 --output root.img --size 8G
   ravelin image encrypt --from root.ext4 --output root.img --key team.key
   cryptsetup open --key-file root.img.key root.img root    # with --layout bare, as root
 
-A directory or a tar becomes an ext4 with a journal (by mke2fs, which has to be installed); an
+A directory, a tar or the ext4 of a disk image becomes an ext4 with a journal (by mke2fs, which has to be installed); an
 image of a file system is taken as it is. Nothing needs root. With --size, an ext4 is made that
 large, and around an image is room to grow (resize2fs, in the guest).
 
@@ -54,15 +54,15 @@ words), notes, vm (null without --vm), vm_cmdline (all words, as in vm).";
 
 /// Make an encrypted disk: root file system, authenticated encryption, LUKS2 header
 ///
-/// The root comes from a directory, a tar, or an image of a file system. The disk can be given to
+/// The root comes from a directory, a tar, a disk image of a virtual machine, or an image of a
+/// file system; docs/import.md has more about each. The disk can be given to
 /// the host: whoever has it without the key learns nothing but its size, and every changed sector
 /// is an I/O error in the guest.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Encrypt {
-    /// What the root is made from: a directory, a tar, a file-system image, or - for a tar on stdin
-    #[arg(long, value_name = "SOURCE")]
-    from: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
     /// The disk image to write; the sidecar is written beside it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -173,12 +173,7 @@ struct FileSystemReport {
 }
 
 pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
-    let source = if arguments.from == Path::new("-") {
-        let reader = Box::new(io::stdin());
-        Source::TarStream { name: "standard input".to_owned(), reader }
-    } else {
-        Source::detect(&arguments.from)?
-    };
+    let source = arguments.source.open()?;
     let options = EncryptOptions {
         cipher: arguments.cipher,
         sector_size: arguments.sector_size,
@@ -196,7 +191,7 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
     };
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
     places::distinct(&[
-        ("--from", Some(&arguments.from)),
+        ("--from", Some(arguments.source.path())),
         ("--output", Some(&arguments.output)),
         ("the sidecar", Some(&sidecar)),
         ("--key", arguments.key.as_deref()),

@@ -5,6 +5,7 @@ mod encrypt;
 mod initramfs;
 mod places;
 pub(crate) mod secret;
+mod source;
 mod verify;
 mod verity;
 
@@ -17,6 +18,7 @@ use crate::terminal::Terminal;
 const EXAMPLES: &str = "\
 Examples:
   ravelin image verity --from rootfs/ --output root.img --vm vm.toml
+  ravelin image verity --from cloud.qcow2 --output root.img --vm vm.toml
   ravelin image initramfs --output initramfs.cpio.zst --vm vm.toml \\
       --kernel vmlinuz-6.12.95 --kernel-modules lib/modules/6.12.95
   ravelin image verify root.img.toml

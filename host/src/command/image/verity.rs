@@ -1,6 +1,5 @@
 //! `ravelin image verity`.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use verity::{Algorithm, BlockSize, Salt};
 
+use super::source::SourceArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
@@ -25,6 +25,8 @@ Examples:
   ravelin image verity --from rootfs/ --output root.img --vm vm.toml
   ravelin image verity --from debian.tar.zst --output root.img --fs squashfs --compress zstd:19
   mmdebstrap trixie - | ravelin image verity --from - --output root.img
+  ravelin image verity --from debian-13-generic-amd64.qcow2 --output root.img
+  ravelin image verity --from server.img --format raw --partition 2 --output root.img
   ravelin image verity --from root.ext4 --output root.img
   ravelin image verity --from rootfs/ --output root.erofs --layout bare --hash-output root.hash
 
@@ -42,18 +44,15 @@ cmdline (the ravelin.* words), notes, vm (null without --vm), vm_cmdline (all wo
 
 /// Make a verified disk: root file system, hash tree, partition table
 ///
-/// The root comes from a directory, a tar, or an image of a file system. Every block of it is
+/// The root comes from a directory, a tar, a disk image of a virtual machine, or an image of a
+/// file system; docs/import.md has more about each. Every block of it is
 /// hashed into a dm-verity tree, whose root hash stands for the whole disk: a VM that has the
 /// root hash on its measured command line boots this disk and no other.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Verity {
-    /// What the root is made from: a directory, a tar, a file-system image, or - for a tar on stdin
-    ///
-    /// A tar may be compressed with gzip, xz or zstd. An image of erofs, squashfs, ext4, xfs or
-    /// btrfs is taken as it is.
-    #[arg(long, value_name = "SOURCE")]
-    from: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
     /// The disk image to write; the sidecar is written beside it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -191,7 +190,7 @@ struct FileSystemReport {
 }
 
 pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
-    let source = source(arguments)?;
+    let source = arguments.source.open()?;
     let options = options(arguments, &source)?;
     let target = target(arguments)?;
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
@@ -212,23 +211,15 @@ pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
     report(arguments, &target, &sidecar, &built, cmdline.as_ref(), terminal)
 }
 
-fn source(arguments: &Verity) -> Result<Source> {
-    if arguments.from == Path::new("-") {
-        let reader = Box::new(io::stdin());
-        return Ok(Source::TarStream { name: "standard input".to_owned(), reader });
-    }
-    Ok(Source::detect(&arguments.from)?)
-}
-
 fn options(arguments: &Verity, source: &Source) -> Result<Options> {
-    let is_image = matches!(source, Source::Image(_));
+    let is_image = source.is_file_system();
     let made = arguments.fs.is_some()
         || arguments.compress.is_some()
         || arguments.fs_size.is_some()
         || arguments.root_owned
         || arguments.drop_xattrs;
     if is_image && made {
-        let shown = arguments.from.display();
+        let shown = arguments.source.path().display();
         let failure = Failure::usage(format!("{shown} is a file system already and is not made"));
         return Err(
             failure.help("leave --fs, --compress, --fs-size, --root-owned and --drop-xattrs out")

@@ -1,15 +1,13 @@
 //! Taking the SSH host keys out of a copy of an ext4, and out of its free blocks.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use protocol::config::FsType;
 
 use super::EncryptError;
-use crate::disk::copy::copy;
 use crate::disk::fs::{Debugfs, Tools};
-use crate::disk::{BuildError, FileSystem, HostKeys, Note, Notes};
+use crate::disk::{BuildError, FileSystem, FileSystemImage, HostKeys, Note, Notes};
 use crate::output;
 use crate::progress::Progress;
 
@@ -21,7 +19,7 @@ const SUBDIRECTORY: u32 = 0o040_000;
 
 /// A copy of the image without its host keys, in a file without a name.
 pub(super) fn leave_out(
-    image: &File,
+    image: &FileSystemImage,
     found: &FileSystem,
     tools: &Tools,
     beside: &Path,
@@ -34,12 +32,12 @@ pub(super) fn leave_out(
     progress.stage("copying the file system", Some(found.size));
     let made = output::scratch(beside)?;
     made.set_len(found.size).map_err(scratch)?;
-    copy(image, &made, 0, found.size, progress).map_err(scratch)?;
+    image.copy(&made, 0, found.size, progress).map_err(scratch)?;
 
     progress.stage("leaving out the host keys", None);
     let debugfs = Debugfs::open(tools, &made)?;
     let names = keys(&debugfs)?;
-    let mut notes = Notes::default();
+    let mut notes = image.notes();
     let (mut paths, mut blocks) = (Vec::new(), Vec::new());
     for (name, mode) in names {
         // Nothing that debugfs could take for more than one word.

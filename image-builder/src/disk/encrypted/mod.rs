@@ -17,14 +17,15 @@ mod host_keys;
 mod layout;
 mod sidecar;
 
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use luks::{
-    Argon2Cost, Cipher, Epoch, HeaderKey, LUKS2_DATA_OFFSET, Layout, NewHeader, Region, SECTOR,
-    Secret, SectorSize, Stretch, TAIL_SECTORS, VolumeKey, VolumeSpec,
+    Argon2Cost, Cipher, Epoch, HeaderKey, LUKS2_DATA_OFFSET, Layout, NewHeader, ReadAt, Region,
+    SECTOR, Secret, SectorSize, Stretch, TAIL_SECTORS, VolumeKey, VolumeSpec,
 };
 use rand_core::{OsRng, RngCore};
 use sha2::{Digest, Sha256};
@@ -39,8 +40,8 @@ pub use sidecar::{EncryptedDisk, EncryptedPartition, EncryptedSidecar};
 use super::fs::{Make, Place, Tools};
 use super::source::Opened;
 use super::{
-    BuildError, FileSystem, HostKeys, Notes, Options, Owner, RootFileSystem, Source, Target,
-    Xattrs, file_system_in, fs, layout as verity_layout, settings,
+    BuildError, FileSystem, FileSystemImage, HostKeys, Notes, Options, Owner, RootFileSystem,
+    Source, Target, Xattrs, file_system_in, file_system_of, fs, layout as verity_layout, settings,
 };
 use crate::output::{self, Output, commit_all};
 use crate::progress::Progress;
@@ -178,7 +179,7 @@ pub fn encrypt(
     let advance = |bytes| progress.advance(bytes);
     let seal_options = luks::Options { threads: options.threads, progress: &advance };
     let volume = Region::new(disk.file(), area.offset, sidecar::volume_bytes(&layout));
-    luks::seal(&sidecar.spec, &key, &*file, found.size, &volume, &mut OsRng, &seal_options)?;
+    luks::seal(&sidecar.spec, &key, &file, found.size, &volume, &mut OsRng, &seal_options)?;
     if let Some(table) = sidecar.disk.table() {
         disk.file().write_all_at(&table.primary()?, 0).map_err(write_error)?;
         let backup = area.size.saturating_sub(protocol::gpt::BACKUP_BYTES as u64);
@@ -247,17 +248,16 @@ struct Clear {
 /// The file that it is in.
 enum ClearFile {
     /// The user's image.
-    Given(File),
+    Given(FileSystemImage),
     /// One without a name.
     Made(File),
 }
 
-impl std::ops::Deref for ClearFile {
-    type Target = File;
-
-    fn deref(&self) -> &File {
+impl ReadAt for ClearFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         match self {
-            Self::Given(file) | Self::Made(file) => file,
+            Self::Given(image) => image.read_exact_at(buf, offset),
+            Self::Made(file) => ReadAt::read_exact_at(file, buf, offset),
         }
     }
 }
@@ -269,15 +269,16 @@ fn clear(
     beside: &Path,
     progress: &dyn Progress,
 ) -> Result<Clear, EncryptError> {
-    match source.open().map_err(BuildError::from)? {
-        Opened::Image { file, .. } => {
-            let found = file_system_in(&file).map_err(BuildError::from)?;
+    match source.open()? {
+        Opened::Image(image) => {
+            let found = file_system_of(&image, image.size()).map_err(BuildError::from)?;
             if options.host_keys == Some(HostKeys::LeaveOut) {
                 let (made, notes) =
-                    host_keys::leave_out(&file, &found, &options.tools, beside, progress)?;
+                    host_keys::leave_out(&image, &found, &options.tools, beside, progress)?;
                 return Ok(Clear { file: ClearFile::Made(made), found, notes });
             }
-            Ok(Clear { file: ClearFile::Given(file), found, notes: Notes::default() })
+            let notes = image.notes();
+            Ok(Clear { file: ClearFile::Given(image), found, notes })
         }
         Opened::Tree(tree) => {
             let options = Options {

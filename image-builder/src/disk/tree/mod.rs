@@ -34,6 +34,7 @@ pub use notes::{Note, Notes};
 pub(crate) use tarball::Tarball;
 
 use super::BuildError;
+use super::import::Ext4Tree;
 
 /// The longest path in a tree, and the longest target of a symbolic link, in
 /// bytes: `PATH_MAX` without its final zero.
@@ -125,6 +126,7 @@ pub(crate) trait Sink {
 pub(crate) enum Tree {
     Directory(Directory),
     Tarball(Tarball),
+    Ext4(Box<Ext4Tree>),
 }
 
 impl Tree {
@@ -137,6 +139,7 @@ impl Tree {
         match self {
             Tree::Directory(directory) => directory.stream(open),
             Tree::Tarball(tarball) => tarball.stream(open),
+            Tree::Ext4(files) => files.stream(open),
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use protocol::config::FsType;
+
 use super::Shown;
 
 /// How many notes are kept word by word.
@@ -29,6 +31,11 @@ pub enum Note {
         /// Path from the root of the tree.
         path: Vec<u8>,
     },
+    /// The root of a disk is on a file system whose files are not read.
+    FileSystemKept {
+        /// Its kind.
+        kind: FsType,
+    },
     /// What the file system's tool said although it succeeded.
     Tool {
         /// The tool's name.
@@ -46,6 +53,9 @@ impl fmt::Display for Note {
                 write!(f, "{}: attribute {} left out", Shown(path), Shown(name.as_bytes()))
             }
             Note::HostKeyLeftOut { path } => write!(f, "{}: host key left out", Shown(path)),
+            Note::FileSystemKept { kind } => {
+                write!(f, "the root is {kind}, whose files are not read: it is taken as it is")
+            }
             Note::Tool { tool, text } => write!(f, "{tool}: {text}"),
         }
     }

@@ -13,6 +13,7 @@ use vm_tests::{Random, Running, Stop, Tool, sha256};
 use super::{Machine, Made};
 use crate::attested::Owner;
 use crate::fixtures::check;
+use crate::imports::{LIST, as_in_the_tar, cloud_image};
 
 /// A Debian that runs, and its owner's ssh to it.
 struct Debian {
@@ -106,6 +107,18 @@ fn a_debian_lives_on_an_encrypted_root() {
     check(Command::new("e2fsck").args(["-f", "-n"]).arg(&clear));
     let shown = Command::new("debugfs").args(["-R", "cat /root/written"]).arg(&clear).output();
     assert!(shown.unwrap().stdout == text.as_bytes());
+}
+
+/// The Debian out of a cloud image.
+#[test]
+fn a_cloud_image_lives_on_an_encrypted_root() {
+    let made = Made::of("encrypted-cloud", cloud_image(), &["--size", "512M"]);
+    let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
+    assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
+    let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
+    assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
+    as_in_the_tar(&debian.run(LIST));
+    debian.power_off();
 }
 
 /// Files that the workload has synced before the power is cut, at least.

@@ -1,0 +1,82 @@
+//! What a root is made from: the same for both kinds of disks.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use image_builder::disk::{DiskFormat, DiskOptions, PartitionChoice, Source, SourceError};
+
+use crate::failure::{Failure, Result};
+
+/// Where the root comes from.
+#[derive(Debug, Args)]
+pub(super) struct SourceArguments {
+    /// What the root is made from: a directory, a tar, a disk image, a file-system image, or - for a
+    /// tar on stdin
+    ///
+    /// A tar may be compressed with gzip, xz or zstd. A disk image is a raw one with a partition
+    /// table, or a qcow2 image; of its root, an ext4, the files are read, and another file system is
+    /// taken as it is. So is an image of erofs, squashfs, ext4, xfs or btrfs alone.
+    #[arg(long, value_name = "SOURCE")]
+    from: PathBuf,
+    /// Of a disk image: the root's partition, by number, name, label or UUID [default: it is looked
+    /// for]
+    #[arg(long, value_name = "PARTITION", help_heading = "Disk image",
+        value_parser = str::parse::<PartitionChoice>)]
+    partition: Option<PartitionChoice>,
+    /// The form of a disk image, raw or qcow2 [default: its content tells]
+    ///
+    /// A virtual machine can write the start of a qcow2 image into its own raw disk: say raw for one
+    /// that comes from somewhere you do not trust.
+    #[arg(long, value_name = "FORMAT", help_heading = "Disk image",
+        value_parser = str::parse::<DiskFormat>)]
+    format: Option<DiskFormat>,
+    /// Of a disk image: take the root's file system as it is, instead of its files
+    #[arg(long, help_heading = "Disk image")]
+    keep_file_system: bool,
+}
+
+impl SourceArguments {
+    /// The source, told by its content.
+    pub(super) fn open(&self) -> Result<Source> {
+        let options = DiskOptions {
+            format: self.format,
+            partition: self.partition.clone(),
+            keep_file_system: self.keep_file_system,
+        };
+        let is_disk = options != DiskOptions::default();
+        if self.from == Path::new("-") {
+            if is_disk {
+                return Err(Failure::usage("a disk image cannot come from the standard input")
+                    .help(
+                        "leave --partition, --format and --keep-file-system out, or name a file",
+                    ));
+            }
+            let reader = Box::new(io::stdin());
+            return Ok(Source::TarStream { name: "standard input".to_owned(), reader });
+        }
+        let source =
+            if is_disk { Source::disk(&self.from, &options) } else { Source::detect(&self.from) };
+        source.map_err(explained)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.from
+    }
+}
+
+/// What the user can do where one option is the answer.
+fn explained(error: SourceError) -> Failure {
+    use image_builder::disk::ImportError;
+    let help = match &error {
+        SourceError::Import(
+            ImportError::AmbiguousRoot { .. }
+            | ImportError::NoRoot { .. }
+            | ImportError::NoSuchPartition { .. }
+            | ImportError::SeveralPartitions { .. },
+        ) => "give --partition NUMBER",
+        _ => return error.into(),
+    };
+    Failure::from(error).help(help)
+}
