@@ -1,5 +1,6 @@
 //! Taking the SSH host keys out of a copy of an ext4, and out of its free blocks.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 

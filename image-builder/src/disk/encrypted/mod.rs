@@ -17,7 +17,7 @@ mod host_keys;
 mod layout;
 mod sidecar;
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, PermissionsExt};
