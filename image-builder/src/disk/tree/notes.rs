@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::Shown;
+use crate::disk::clean::Finding;
 
 /// How many notes are kept word by word.
 const KEPT: usize = 50;
@@ -29,6 +30,10 @@ pub enum Note {
         /// Path from the root of the tree.
         path: Vec<u8>,
     },
+    /// Something that does not belong into a public image.
+    Found(Finding),
+    /// A container image without a program that could run as the first one.
+    NoInit,
     /// What the file system's tool said although it succeeded.
     Tool {
         /// The tool's name.
@@ -46,6 +51,12 @@ impl fmt::Display for Note {
                 write!(f, "{}: attribute {} left out", Shown(path), Shown(name.as_bytes()))
             }
             Note::HostKeyLeftOut { path } => write!(f, "{}: host key left out", Shown(path)),
+            Note::Found(finding) => finding.fmt(f),
+            Note::NoInit => f.write_str(
+                "the container image has no /sbin/init, which the VM starts; install one (on Debian \
+                 and Ubuntu the package systemd-sysv), or name another program with \
+                 ravelin.root.init",
+            ),
             Note::Tool { tool, text } => write!(f, "{tool}: {text}"),
         }
     }
