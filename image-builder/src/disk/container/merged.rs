@@ -114,7 +114,12 @@ impl Merged {
             let problem = "lies below a name that begins with .wh., which hides others";
             return Err(TreeError::Member { path: entry.path, problem }.into());
         }
-        let directory = self.resolve(directory, &entry.path)?;
+        let resolved = self.resolve(directory, &entry.path);
+        if matches!(resolved, Err(TreeError::NotADirectory { .. })) && name.starts_with(WHITEOUT) {
+            // umoci hides the files of a directory that became a file, below that file.
+            return Ok(());
+        }
+        let directory = resolved?;
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             return self.hide(&directory, name, hidden).map_err(|problem| {
                 Refused::Tree(TreeError::Member { path: entry.path.clone(), problem })
@@ -385,12 +390,22 @@ enum Lost {
 
 /// A path with zeros for its slashes, which sorts a directory's content before its siblings.
 fn key(path: &[u8]) -> Vec<u8> {
-    path.iter().map(|&byte| if byte == b'/' { 0 } else { byte }).collect()
+    replaced(path, b'/', 0)
 }
 
 /// The path of a key.
 fn path(key: &[u8]) -> Vec<u8> {
-    key.iter().map(|&byte| if byte == 0 { b'/' } else { byte }).collect()
+    replaced(key, 0, b'/')
+}
+
+fn replaced(bytes: &[u8], from: u8, to: u8) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for byte in &mut bytes {
+        if *byte == from {
+            *byte = to;
+        }
+    }
+    bytes
 }
 
 /// Directory and name of a path.

@@ -227,6 +227,9 @@ fn a_name_of_another_kind_replaces_all_of_the_old_one() {
     let below: &[Vec<u8>] = &[dir("d/"), file("d/a", "1"), file("f", "1"), symlink("s", "d")];
     let above: &[Vec<u8>] = &[file("d", "2"), dir("f/"), file("f/in", "2"), file("s", "2")];
     assert_eq!(merged(&[below, above]).unwrap(), ["d 2", "f /", "f/in 2", "s 2"]);
+    // As umoci writes it, with the old directory's files hidden below the new file.
+    let above: &[Vec<u8>] = &[file("d", "2"), file("d/.wh.a", "")];
+    assert_eq!(merged(&[below, above]).unwrap(), ["d 2", "f 1", "s -> d"]);
     // A directory over a directory keeps what is in it.
     assert_eq!(merged(&[below, &[dir("d/")]]).unwrap(), ["d /", "d/a 1", "f 1", "s -> d"]);
     // Of one layer, the last member of a name counts.
@@ -524,7 +527,7 @@ fn an_old_docker_archive_has_its_layers_in_order() {
     let good = make(&name, &format!("../{}/layer.tar", id("1")));
     assert_eq!(list_of(good, None).unwrap(), ["a 1", "b 1"]);
     assert_eq!(
-        list_of(make(&name, "../x"), Some("app")).unwrap_err().to_string(),
+        list_of(make(&name, "../x"), Some("app:1")).unwrap_err().to_string(),
         format!(
             "test: the container image has no {}/layer.tar; save it again, or copy it with skopeo",
             id("3")
