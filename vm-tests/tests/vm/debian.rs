@@ -235,25 +235,33 @@ pub(crate) struct Image {
 impl Image {
     pub(crate) fn get() -> &'static Image {
         static IMAGE: LazyLock<Image> = LazyLock::new(|| {
-            let image = Image { directory: directory().join("debian") };
-            fs::create_dir_all(&image.directory).unwrap();
-            image.make();
+            let root = Tool::DebianRoot.path();
+            let image = Image::of("debian", &root, &[]);
+            image.verity(&root, "bare.img", &["--layout", "bare"]);
             image
         });
         &IMAGE
     }
 
-    fn make(&self) {
+    /// A verified disk of any source, its VM description and its initramfs.
+    pub(crate) fn of(name: &str, from: &Path, options: &[&str]) -> Image {
+        let image = Image { directory: directory().join(name) };
+        fs::create_dir_all(&image.directory).unwrap();
+        let vm = image.directory.join("vm.toml");
+        image.verity(from, "root.img", &[options, &["--vm", vm.to_str().unwrap()]].concat());
+        image.make_initramfs();
+        image
+    }
+
+    fn verity(&self, from: &Path, output: &str, options: &[&str]) {
+        let mut ravelin = Tool::Ravelin.command();
+        ravelin.args(["--quiet", "image", "verity", "--from"]).arg(from).args(options);
+        check(ravelin.arg("--output").arg(self.directory.join(output)));
+    }
+
+    fn make_initramfs(&self) {
         let path = |name: &str| self.directory.join(name);
         let environment = Environment::get();
-        let verity = |arguments: &[&Path]| {
-            let mut ravelin = Tool::Ravelin.command();
-            ravelin.args(["--quiet", "image", "verity", "--from"]).arg(Tool::DebianRoot.path());
-            check(ravelin.args(arguments));
-        };
-        verity(&["--output".as_ref(), &path("root.img"), "--vm".as_ref(), &path("vm.toml")]);
-        verity(&["--output".as_ref(), &path("bare.img"), "--layout".as_ref(), "bare".as_ref()]);
-
         let mut initramfs = Tool::Ravelin.command();
         initramfs.args(["--quiet", "image", "initramfs", "--output"]);
         initramfs.arg(path("initramfs.cpio.zst"));
@@ -297,7 +305,7 @@ impl Image {
     }
 
     /// A setting of the image, from its sidecar.
-    fn setting(&self, key: &str) -> String {
+    pub(crate) fn setting(&self, key: &str) -> String {
         let sidecar = fs::read_to_string(self.directory.join("root.img.toml")).unwrap();
         let sidecar: toml::Table = sidecar.parse().unwrap();
         let prefix = format!("ravelin.{key}=");

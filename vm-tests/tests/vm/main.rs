@@ -10,6 +10,7 @@
 mod attested;
 mod boots;
 mod configuration_attacks;
+mod containers;
 mod debian;
 mod disk_attacks;
 mod encrypted;

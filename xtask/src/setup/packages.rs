@@ -30,6 +30,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gdisk", "sgdisk reads the partition table back in the tests"),
     ("openssh-client", "logs in to the virtual machine"),
     ("openssh-server", "its sshd shows host keys to the real ssh in the tests; no service is used"),
+    ("umoci", "packs and unpacks the container images that the tests import"),
+    ("skopeo", "writes container images in the other forms, for the tests"),
     ("zstd", "reads compressed initramfs back in the tests"),
     ("xz-utils", "makes compressed kernel modules in the tests"),
 ];

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use image_builder::disk::clean::Clean;
 use image_builder::disk::{
     self, DATA_SERIAL, EncryptOptions, Encrypted, HostKeys, Owner, Protection, Source, Tools,
     Xattrs,
@@ -14,6 +15,7 @@ use protocol::units::MemorySize;
 use serde::Serialize;
 
 use super::places;
+use super::preparation::PreparationArguments;
 use super::secret::{self, PassphraseArguments};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
@@ -25,6 +27,7 @@ Examples:
   ravelin image encrypt --from rootfs/ --output root.img --size 4G --vm vm.toml
   ravelin image encrypt --from debian.tar.zst --output root.img --passphrase
   ravelin image encrypt --from root.ext4 --output root.img --key team.key
+  ravelin image encrypt --from app.tar --image app:1 --output root.img --customize vm-users.toml
   cryptsetup open --key-file root.img.key root.img root    # with --layout bare, as root
 
 A directory or a tar becomes an ext4 with a journal (by mke2fs, which has to be installed); an
@@ -54,13 +57,17 @@ words), notes, vm (null without --vm), vm_cmdline (all words, as in vm).";
 
 /// Make an encrypted disk: root file system, authenticated encryption, LUKS2 header
 ///
-/// The root comes from a directory, a tar, or an image of a file system. The disk can be given to
+/// The root comes from a directory, a tar, a container image, or an image of a file system. The disk can be given to
 /// the host: whoever has it without the key learns nothing but its size, and every changed sector
 /// is an I/O error in the guest.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Encrypt {
-    /// What the root is made from: a directory, a tar, a file-system image, or - for a tar on stdin
+    /// What the root is made from: a directory, a tar, a container image, a file-system image, or -
+    /// for a tar on stdin
+    ///
+    /// A container image is an OCI image layout (directory or tar), or what docker save or podman
+    /// save wrote.
     #[arg(long, value_name = "SOURCE")]
     from: PathBuf,
     /// The disk image to write; the sidecar is written beside it
@@ -75,6 +82,8 @@ pub(crate) struct Encrypt {
     /// Where the sidecar goes [default: the output's name with .toml at its end]
     #[arg(long, value_name = "FILE")]
     sidecar: Option<PathBuf>,
+    #[command(flatten)]
+    preparation: PreparationArguments,
     /// A disk with a partition table, or the volume alone
     #[arg(long, value_enum, default_value = "gpt", value_name = "LAYOUT")]
     layout: LayoutChoice,
@@ -191,6 +200,7 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
             (false, true) => Some(HostKeys::Keep),
             (false, false) => None,
         },
+        preparation: arguments.preparation.of(&source, Clean::another_disk(), terminal)?,
         tools: Tools::from_environment(),
         threads: arguments.threads,
     };

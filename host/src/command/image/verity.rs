@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use image_builder::disk::clean::Clean;
 use image_builder::disk::{
     self, Built, Compression, DATA_SERIAL, HASH_SERIAL, Layout, Make, Options, Owner, SaltChoice,
     Sidecar, Source, Target, Tools, Xattrs,
@@ -15,6 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use verity::{Algorithm, BlockSize, Salt};
 
+use super::preparation::PreparationArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
@@ -25,8 +27,13 @@ Examples:
   ravelin image verity --from rootfs/ --output root.img --vm vm.toml
   ravelin image verity --from debian.tar.zst --output root.img --fs squashfs --compress zstd:19
   mmdebstrap trixie - | ravelin image verity --from - --output root.img
+  docker save app:1 | ravelin image verity --from - --output root.img
   ravelin image verity --from root.ext4 --output root.img
   ravelin image verity --from rootfs/ --output root.erofs --layout bare --hash-output root.hash
+
+The image is public: what is one machine's own (SSH host keys, machine id, random seed, state of
+cloud-init, histories, fstab lines of the old disk) is left out, and a note names each of them and
+whatever looks like a secret. `ravelin image audit` tells before; --no-clean keeps everything.
 
 The file system is made by its own tool (erofs-utils, squashfs-tools, e2fsprogs), which has to
 be installed; nothing needs root. The same source, options and seed give the same bytes.
@@ -42,15 +49,17 @@ cmdline (the ravelin.* words), notes, vm (null without --vm), vm_cmdline (all wo
 
 /// Make a verified disk: root file system, hash tree, partition table
 ///
-/// The root comes from a directory, a tar, or an image of a file system. Every block of it is
+/// The root comes from a directory, a tar, a container image, or an image of a file system. Every block of it is
 /// hashed into a dm-verity tree, whose root hash stands for the whole disk: a VM that has the
 /// root hash on its measured command line boots this disk and no other.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Verity {
-    /// What the root is made from: a directory, a tar, a file-system image, or - for a tar on stdin
+    /// What the root is made from: a directory, a tar, a container image, a file-system image, or -
+    /// for a tar on stdin
     ///
-    /// A tar may be compressed with gzip, xz or zstd. An image of erofs, squashfs, ext4, xfs or
+    /// A tar may be compressed with gzip, xz or zstd. A container image is an OCI image layout
+    /// (directory or tar), or what docker save or podman save wrote. An image of erofs, squashfs, ext4, xfs or
     /// btrfs is taken as it is.
     #[arg(long, value_name = "SOURCE")]
     from: PathBuf,
@@ -65,6 +74,8 @@ pub(crate) struct Verity {
     /// Where the sidecar goes [default: the output's name with .toml at its end]
     #[arg(long, value_name = "FILE")]
     sidecar: Option<PathBuf>,
+    #[command(flatten)]
+    preparation: PreparationArguments,
     /// One disk with a partition table, or two bare files
     #[arg(long, value_enum, default_value = "gpt", value_name = "LAYOUT")]
     layout: LayoutChoice,
@@ -192,7 +203,7 @@ struct FileSystemReport {
 
 pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
     let source = source(arguments)?;
-    let options = options(arguments, &source)?;
+    let options = options(arguments, &source, terminal)?;
     let target = target(arguments)?;
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
     // A description that cannot be used is better found before the work than after it.
@@ -220,7 +231,7 @@ fn source(arguments: &Verity) -> Result<Source> {
     Ok(Source::detect(&arguments.from)?)
 }
 
-fn options(arguments: &Verity, source: &Source) -> Result<Options> {
+fn options(arguments: &Verity, source: &Source, terminal: &Terminal) -> Result<Options> {
     let is_image = matches!(source, Source::Image(_));
     let made = arguments.fs.is_some()
         || arguments.compress.is_some()
@@ -242,6 +253,7 @@ fn options(arguments: &Verity, source: &Source) -> Result<Options> {
         make: make(arguments)?,
         owner: if arguments.root_owned { Owner::Root } else { Owner::AsSeen },
         xattrs: if arguments.drop_xattrs { Xattrs::Drop } else { Xattrs::Keep },
+        preparation: arguments.preparation.of(source, Clean::public_image(), terminal)?,
         created: arguments.created,
         tools: Tools::from_environment(),
         threads: arguments.threads,

@@ -102,13 +102,18 @@ impl Done {
     }
 }
 
+impl Finding {
+    /// The path, and the line if one is meant, for people: control characters are escaped.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let path = Shown(&self.path);
+        self.line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"))
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Shown(&self.path))?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        write!(f, ": {}", self.rule.name)?;
+        write!(f, "{}: {}", self.place(), self.rule.name)?;
         if let Some(detail) = &self.detail {
             write!(f, " ({detail})")?;
         }

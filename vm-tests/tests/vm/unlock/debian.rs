@@ -12,6 +12,7 @@ use vm_tests::{Random, Running, Stop, Tool, sha256};
 
 use super::{Machine, Made};
 use crate::attested::Owner;
+use crate::containers::{Containers, FOUND, LOOK};
 use crate::fixtures::check;
 
 /// A Debian that runs, and its owner's ssh to it.
@@ -106,6 +107,20 @@ fn a_debian_lives_on_an_encrypted_root() {
     check(Command::new("e2fsck").args(["-f", "-n"]).arg(&clear));
     let shown = Command::new("debugfs").args(["-R", "cat /root/written"]).arg(&clear).output();
     assert!(shown.unwrap().stdout == text.as_bytes());
+}
+
+/// The Debian out of a container archive, with what was declared for it.
+#[test]
+fn a_container_archive_lives_on_an_encrypted_root() {
+    let containers = Containers::get();
+    let options = ["--size", "512M", "--customize", containers.customization().to_str().unwrap()];
+    let made = Made::of("encrypted-container", &containers.archive(), &options);
+    let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
+    assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
+    let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
+    assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
+    assert_eq!(debian.run(LOOK), FOUND);
+    debian.power_off();
 }
 
 /// Files that the workload has synced before the power is cut, at least.
