@@ -6,10 +6,13 @@ mod cpio;
 mod dhcp;
 mod evidence;
 mod gpt;
+mod image;
 mod integrity_superblock;
 mod journal;
+mod layer;
 mod luks_header;
 mod netlink;
+mod oci;
 mod release;
 mod release_signature;
 mod responder;
@@ -36,8 +39,10 @@ pub const TARGETS: &[Target] = targets![
     gpt,
     integrity_superblock,
     journal,
+    layer,
     luks_header,
     netlink,
+    oci,
     release,
     release_signature,
     responder,

@@ -106,12 +106,16 @@ impl<S: Sink> Sink for Cleaner<S> {
         let mut bytes = small.take().unwrap_or_default();
         let is_small = !bytes.is_empty();
 
+        let mut told = false;
         for rule in &RULES {
             let has_id = rule.id != RuleId::MachineId
                 || matches!(entry.kind, Kind::HardLink { .. })
                 || !matches!(bytes.trim_ascii(), b"" | b"uninitialized");
-            if (rule.is)(&entry) && has_id && self.by_path(rule, &mut entry, &mut bytes) {
-                return Ok(());
+            if (rule.is)(&entry) && has_id {
+                if self.by_path(rule, &mut entry, &mut bytes) {
+                    return Ok(());
+                }
+                told |= rule.action == Action::LeaveOut;
             }
         }
         if let Kind::HardLink { target } = &entry.kind
@@ -121,7 +125,9 @@ impl<S: Sink> Sink for Cleaner<S> {
             return Err(TreeError::LeftOutLink { path, target }.into());
         }
         let rewrite = entry.path == b"etc/fstab" && self.clean.has(RuleId::Fstab);
-        for seen in content::look(&entry.path, &bytes) {
+        // What is to be left out needs no more reasons.
+        let seen = if told { Vec::new() } else { content::look(&entry.path, &bytes) };
+        for seen in seen {
             let rewritten = rewrite && seen.rule == RuleId::Fstab;
             let done = if rewritten { Done::Rewritten } else { Done::Kept };
             self.find(&entry.path, seen.rule, (seen.line, seen.detail), done);

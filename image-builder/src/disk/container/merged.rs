@@ -190,6 +190,14 @@ impl Merged {
         self.inode(&self.walk(path).ok()?)
     }
 
+    /// Whether a member lies in a directory, and hides nothing.
+    pub(super) fn is_in_place(&self, path: &[u8]) -> bool {
+        let (directory, name) = split(path);
+        let in_directory =
+            directory.is_empty() || self.inode(directory).is_some_and(Inode::is_directory);
+        in_directory && !name.is_empty() && !name.starts_with(WHITEOUT)
+    }
+
     fn spend(&mut self, members: u64, bytes: usize) -> Result<(), Refused> {
         let left = self.left.members.checked_sub(members);
         let left = left.zip(self.left.bytes.checked_sub(bytes as u64));

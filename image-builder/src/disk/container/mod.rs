@@ -72,6 +72,7 @@ impl Container {
         }
         let mut linked: HashMap<u32, Vec<u8>> = HashMap::new();
         for (path, number, inode) in merged.members() {
+            debug_assert!(merged.is_in_place(&path), "{}", path.escape_ascii());
             let entry = unpack::entry(&path, inode);
             if let Some(target) = linked.get(&number) {
                 let (kind, xattrs) = (Kind::HardLink { target: target.clone() }, Vec::new());
