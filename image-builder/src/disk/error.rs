@@ -8,7 +8,7 @@ use protocol::gpt::GptError;
 use thiserror::Error;
 use verity::{BlockSize, GeometryError, ParamsError};
 
-use super::{ProbeError, SidecarError, ToolError, TreeError};
+use super::{AddModulesError, ProbeError, SidecarError, ToolError, TreeError};
 use crate::output::OutputError;
 
 /// Why an image was not built. Nothing was left behind.
@@ -42,6 +42,9 @@ pub enum BuildError {
     /// The source cannot be read, or is no tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// The kernel modules cannot be put in.
+    #[error(transparent)]
+    Modules(Box<AddModulesError>),
     /// The file system's tool is missing or failed.
     #[error(transparent)]
     Tool(#[from] ToolError),

@@ -20,6 +20,7 @@ mod describe;
 mod encrypted;
 mod error;
 mod fs;
+mod kernel_modules;
 mod layout;
 mod options;
 mod preparation;
@@ -48,6 +49,7 @@ pub use encrypted::{
 };
 pub use error::BuildError;
 pub use fs::{Compression, CompressionError, Make, ToolError, Tools};
+pub use kernel_modules::{AddModulesError, ModuleSource};
 pub use options::{DATA_SERIAL, HASH_SERIAL, HostKeys, Options, Owner, SaltChoice, Target, Xattrs};
 pub use preparation::{Preparation, audit};
 pub use probe::{FileSystem, ProbeError, file_system_of};
@@ -98,7 +100,7 @@ pub fn build(
     let Filled { data, found, notes } = match source.open(&opening)? {
         Opened::Image { path, file } => import(&path, &file, target, &params, progress)?,
         Opened::Tree(tree) => {
-            let prepared = Prepared::new(tree, &options.preparation);
+            let prepared = Prepared::new(tree, &options.preparation, &options.tools, &opening)?;
             make(prepared, options, target, progress)?
         }
     };

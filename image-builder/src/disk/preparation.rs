@@ -7,6 +7,8 @@ use std::path::Path;
 use super::BuildError;
 use super::clean::{Clean, Cleaner, Finding, Findings};
 use super::customize::{Customization, Customizer};
+use super::fs::Tools;
+use super::kernel_modules::{ModuleSource, Modules, WithModules};
 use super::source::{Opened, Opening, Source};
 use super::tree::{Entry, Note, Sink, Tree, TreeError};
 use crate::progress::Progress;
@@ -22,6 +24,8 @@ pub struct Preparation {
     pub clean: Clean,
     /// What is put in.
     pub customize: Option<Customization>,
+    /// The kernel modules that are put in.
+    pub modules: Option<ModuleSource>,
 }
 
 /// A tree, and what is done with it.
@@ -29,12 +33,19 @@ pub(crate) struct Prepared {
     tree: Tree,
     clean: Clean,
     customize: Option<Customization>,
+    modules: Option<Modules>,
 }
 
 impl Prepared {
-    pub(super) fn new(tree: Tree, preparation: &Preparation) -> Prepared {
-        let Preparation { clean, customize, .. } = preparation.clone();
-        Prepared { tree, clean, customize }
+    pub(super) fn new(
+        tree: Tree,
+        preparation: &Preparation,
+        tools: &Tools,
+        opening: &Opening<'_>,
+    ) -> Result<Prepared, BuildError> {
+        let Preparation { clean, customize, modules, .. } = preparation.clone();
+        let modules = modules.map(|source| Modules::open(&source, tools, opening)).transpose()?;
+        Ok(Prepared { tree, clean, customize, modules })
     }
 
     /// As [`Tree::stream`].
@@ -42,11 +53,13 @@ impl Prepared {
         self,
         open: impl FnOnce(&Entry) -> Result<S, BuildError>,
     ) -> Result<S, BuildError> {
-        let Prepared { tree, clean, customize } = self;
+        let Prepared { tree, clean, customize, modules } = self;
         let customize = customize.unwrap_or_default();
-        let cleaner =
-            tree.stream(|root| Ok(Cleaner::new(Customizer::new(open(root)?, customize), clean)))?;
-        cleaner.into_inner().finish()
+        let cleaner = tree.stream(|root| {
+            let customizer = Customizer::new(WithModules::new(open(root)?, modules), customize);
+            Ok(Cleaner::new(customizer, clean))
+        })?;
+        cleaner.into_inner().finish()?.finish()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use image_builder::disk::clean::{Clean, RuleId};
 use image_builder::disk::customize::Customization;
-use image_builder::disk::{Preparation, Source};
+use image_builder::disk::{ModuleSource, Preparation, Source};
 
 use crate::failure::{Failure, Result};
 use crate::terminal::Terminal;
@@ -35,6 +35,12 @@ pub(super) struct PreparationArguments {
     /// docs/import.md describes it. Nothing is written through a symbolic link of the source.
     #[arg(long, value_name = "FILE", help_heading = "Content")]
     customize: Option<PathBuf>,
+    /// Kernel modules to put in: a directory …/lib/modules/VERSION, or a kernel's .deb
+    ///
+    /// Those of the kernel that the VM is started with. Of a package, depmod (kmod) makes the
+    /// lists, as its installation would.
+    #[arg(long, value_name = "PATH", help_heading = "Content")]
+    modules: Option<PathBuf>,
 }
 
 impl PreparationArguments {
@@ -50,14 +56,15 @@ impl PreparationArguments {
             let changes = self.image.is_some()
                 || self.clean
                 || self.clean_authorized_keys
-                || self.customize.is_some();
+                || self.customize.is_some()
+                || self.modules.is_some();
             if changes {
                 let shown = path.display();
                 let failure =
                     Failure::usage(format!("{shown} is a file system, which is taken as it is"));
                 return Err(failure.help(
-                    "leave --image, --clean, --clean-authorized-keys and --customize out, or give \
-                     its content as a directory or a tar",
+                    "leave --image, --clean, --clean-authorized-keys, --customize and --modules \
+                     out, or give its content as a directory or a tar",
                 ));
             }
             if !self.no_clean && usual == Clean::public_image() {
@@ -75,6 +82,7 @@ impl PreparationArguments {
         };
         let clean = clean.with(RuleId::AuthorizedKeys, self.clean_authorized_keys);
         let customize = self.customize.as_deref().map(Customization::read).transpose()?;
-        Ok(Preparation { image: self.image.clone(), clean, customize })
+        let modules = self.modules.as_deref().map(ModuleSource::detect);
+        Ok(Preparation { image: self.image.clone(), clean, customize, modules })
     }
 }

@@ -149,9 +149,8 @@ impl Merged {
         self.parents(&path)?;
         if let Some(inode) = inode {
             // First, so that a link to itself keeps its file.
-            self.add_name(inode, 1);
-            self.remove(&path);
-            self.insert(path, inode);
+            self.add_name(inode);
+            self.place(&path, inode);
             return Ok(());
         }
         let new = |entry: Entry| Inode {
@@ -170,10 +169,9 @@ impl Merged {
             *old = Inode { names: 1, ..new(entry) };
             return Ok(());
         }
-        self.remove(&path);
         let inode = self.add_inode(new(entry))?;
-        self.add_name(inode, 1);
-        self.insert(path, inode);
+        self.add_name(inode);
+        self.place(&path, inode);
         Ok(())
     }
 
@@ -308,13 +306,23 @@ impl Merged {
 
     /// Removes a path, and everything below it.
     fn remove(&mut self, path: &[u8]) {
-        if let Some(name) = self.names.remove(&key(path)[..]) {
-            let was_directory =
-                self.inodes.get(name.inode as usize).is_some_and(Inode::is_directory);
-            self.remove_name(name.inode);
-            if was_directory {
-                self.remove_below(path, |_| true);
-            }
+        let removed = self.names.remove(&key(path)[..]);
+        self.is_gone(path, removed);
+    }
+
+    /// Gives a path to an inode, in place of what has it.
+    fn place(&mut self, path: &[u8], inode: u32) {
+        let replaced = self.names.insert(key(path).into(), Name { inode, layer: self.layer });
+        self.is_gone(path, replaced);
+    }
+
+    /// What was below a name that is gone is gone too.
+    fn is_gone(&mut self, path: &[u8], name: Option<Name>) {
+        let Some(name) = name else { return };
+        let was_directory = self.inodes.get(name.inode as usize).is_some_and(Inode::is_directory);
+        self.remove_name(name.inode);
+        if was_directory {
+            self.remove_below(path, |_| true);
         }
     }
 
@@ -354,14 +362,10 @@ impl Merged {
                     let Entry { kind, meta, .. } = Entry::implied_directory(Vec::new());
                     let (xattrs, stored) = (Box::default(), Stored::default());
                     let inode = self.add_inode(Inode { kind, meta, xattrs, stored, names: 1 })?;
-                    self.insert(path.to_vec(), inode);
+                    self.place(path, inode);
                 }
             }
         }
-    }
-
-    fn insert(&mut self, path: Vec<u8>, inode: u32) {
-        self.names.insert(key(&path).into(), Name { inode, layer: self.layer });
     }
 
     fn add_inode(&mut self, inode: Inode) -> Result<u32, Refused> {
@@ -370,9 +374,9 @@ impl Merged {
         Ok(number)
     }
 
-    fn add_name(&mut self, inode: u32, names: u32) {
+    fn add_name(&mut self, inode: u32) {
         if let Some(inode) = self.inodes.get_mut(inode as usize) {
-            inode.names = inode.names.saturating_add(names);
+            inode.names = inode.names.saturating_add(1);
         }
     }
 

@@ -11,6 +11,7 @@
 //! options: no environment, clock, user, configuration file or core count.
 
 mod debugfs;
+mod depmod;
 mod erofs;
 mod ext4;
 mod squashfs;
@@ -27,6 +28,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub(crate) use debugfs::Debugfs;
+pub(crate) use depmod::depmod;
 pub use tool::{ToolError, Tools};
 
 use super::tree::{Canonical, Dialect, Entry, Note, Notes, Rules};
