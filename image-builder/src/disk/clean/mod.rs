@@ -144,10 +144,12 @@ impl Findings {
         }
     }
 
-    /// Whether there is anything that does not belong into a public image; what only informs
-    /// does not count.
+    /// Whether there is nothing that does not belong into a public image; what only informs,
+    /// and what is left out if that is asked for, does not count.
     #[must_use]
     pub fn clean(&self) -> bool {
-        self.omitted == 0 && self.list.iter().all(|found| found.rule.action == Action::Inform)
+        let counts =
+            |found: &Finding| !matches!(found.rule.action, Action::Inform | Action::IfAsked);
+        self.omitted == 0 && !self.list.iter().any(counts)
     }
 }
