@@ -116,7 +116,7 @@ fn host_keys_of_a_tree_are_left_out_unless_they_are_to_be_kept() {
     fs::hard_link(tree.join("etc/ssh/ssh_host_ed25519_key"), tree.join("etc/ssh/ssh_host_z"))
         .unwrap();
     let error = encrypt_into(Source::Directory(tree), &with(None), &into).unwrap_err();
-    let EncryptError::Build(BuildError::Tree(TreeError::HostKeyLink { path, .. })) = &error else {
+    let EncryptError::Build(BuildError::Tree(TreeError::LeftOutLink { path, .. })) = &error else {
         panic!("{error:?}")
     };
     assert_eq!(path, b"etc/ssh/ssh_host_z");

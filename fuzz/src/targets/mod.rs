@@ -7,11 +7,14 @@ mod dhcp;
 mod evidence;
 mod ext4;
 mod gpt;
+mod image;
 mod integrity_superblock;
 mod journal;
+mod layer;
 mod luks_header;
 mod mbr;
 mod netlink;
+mod oci;
 mod qcow2;
 mod release;
 mod release_signature;
@@ -40,9 +43,11 @@ pub const TARGETS: &[Target] = targets![
     gpt,
     integrity_superblock,
     journal,
+    layer,
     luks_header,
     mbr,
     netlink,
+    oci,
     qcow2,
     release,
     release_signature,

@@ -8,7 +8,7 @@ use protocol::gpt::GptError;
 use thiserror::Error;
 use verity::{BlockSize, GeometryError, ParamsError};
 
-use super::{ImportError, ProbeError, SidecarError, ToolError, TreeError};
+use super::{AddModulesError, ImportError, ProbeError, SidecarError, ToolError, TreeError};
 use crate::output::OutputError;
 
 /// Why an image was not built. Nothing was left behind.
@@ -45,6 +45,9 @@ pub enum BuildError {
     /// The disk image is not taken.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// The kernel modules cannot be put in.
+    #[error(transparent)]
+    Modules(Box<AddModulesError>),
     /// The file system's tool is missing or failed.
     #[error(transparent)]
     Tool(#[from] ToolError),

@@ -12,14 +12,19 @@
 //! Discoverable Partitions Specification (types, and UUIDs from the root hash),
 //! dm-verity format 1 (through `verity`).
 
+pub mod clean;
+mod container;
 mod copy;
+pub mod customize;
 mod describe;
 mod encrypted;
 mod error;
 mod fs;
 mod import;
+mod kernel_modules;
 mod layout;
 mod options;
+mod preparation;
 mod probe;
 mod seed;
 mod sidecar;
@@ -34,6 +39,7 @@ use std::path::Path;
 use uuid::Uuid;
 use verity::{Geometry, Params, Region};
 
+pub use container::ContainerError;
 pub use describe::{
     Content, DescribeError, Description, DiskDescription, LuksHeader, Volume, describe,
 };
@@ -49,7 +55,9 @@ pub use import::{
     FileSystemImage, ImportError, Mbr, MbrError, MbrPartition, PartitionList, PartitionTableError,
     Qcow2, Qcow2Error,
 };
+pub use kernel_modules::{AddModulesError, ModuleSource};
 pub use options::{DATA_SERIAL, HASH_SERIAL, HostKeys, Options, Owner, SaltChoice, Target, Xattrs};
+pub use preparation::{Preparation, audit};
 pub use probe::{FileSystem, ProbeError, file_system_of};
 pub use sidecar::{
     BareFile, Disk, Files, Layout, Partition, RootFileSystem, Sidecar, SidecarError, VerityTree,
@@ -61,8 +69,8 @@ pub use verify::{Finding, ImagePaths, VerifyImageError, verify};
 use crate::output::{Output, commit_all};
 use crate::progress::Progress;
 use fs::{Place, Settings};
-use source::Opened;
-use tree::Tree;
+use preparation::Prepared;
+use source::{Opened, Opening};
 
 /// What a build made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +98,17 @@ pub fn build(
     let names = layout::Names::of(target, sidecar_path)?;
     let params = params(options)?;
     let offset = layout::data_offset(target);
-    let Filled { data, found, notes } = match source.open()? {
+    let opening = Opening {
+        image: options.preparation.image.as_deref(),
+        scratch: target.data_path(),
+        progress,
+    };
+    let Filled { data, found, notes } = match source.open(&opening)? {
         Opened::Image(image) => import(&image, target, &params, progress)?,
-        Opened::Tree(tree) => make(tree, options, target, progress)?,
+        Opened::Tree(tree) => {
+            let prepared = Prepared::new(tree, &options.preparation, &options.tools, &opening)?;
+            make(prepared, options, target, progress)?
+        }
     };
     let data_bytes = layout::data_bytes(found.size)?;
     let geometry = Geometry::new(&params, params.data_blocks(data_bytes)?)?;
@@ -175,7 +191,6 @@ fn settings(options: &Options) -> Settings<'_> {
         make: &options.make,
         owner: options.owner,
         xattrs: options.xattrs,
-        host_keys: options.host_keys,
         created: options.created,
         uuid: seed::uuid("ravelin root uuid v1", options.seed, &[]),
         hash_seed: seed::uuid("ravelin ext4 hash seed v1", options.seed, &[]),
@@ -213,7 +228,7 @@ fn import(
 
 /// Makes a file system from a tree, with blocks of 4096 bytes: any data blocks suit.
 fn make(
-    tree: Tree,
+    tree: Prepared,
     options: &Options,
     target: &Target,
     progress: &dyn Progress,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use verity::{Algorithm, BlockSize, Salt};
 
-use super::{BuildError, Make, Tools, seed};
+use super::{BuildError, Make, Preparation, Tools, seed};
 
 /// The virtio serial of the data disk unless another one is chosen.
 pub const DATA_SERIAL: &str = "ravelin-root";
@@ -33,8 +33,8 @@ pub struct Options {
     pub owner: Owner,
     /// What becomes of attributes that the file system cannot take; not used for an image.
     pub xattrs: Xattrs,
-    /// What becomes of SSH host keys; not used for an image.
-    pub host_keys: HostKeys,
+    /// Which image is meant and what is changed of it; not used for an image of a file system.
+    pub preparation: Preparation,
     /// Creation time of the file system, in seconds since 1970 (ext4 takes 0 for 1);
     /// the files keep theirs. Not used for an image.
     pub created: u32,
@@ -55,7 +55,7 @@ impl Default for Options {
             make: Make::default(),
             owner: Owner::default(),
             xattrs: Xattrs::default(),
-            host_keys: HostKeys::default(),
+            preparation: Preparation::default(),
             created: 0,
             tools: Tools::default(),
             threads: None,

@@ -9,17 +9,19 @@ use protocol::gpt;
 use thiserror::Error;
 
 use super::import::{self, DiskOptions, Ext4Tree, FileSystemImage, ImportError, Root};
-use super::tree::{Directory, Tarball, Tree, TreeError, checksum, is_compressed};
-use super::{BuildError, probe};
+use super::tree::{Directory, Tree, TreeError, checksum, is_compressed};
+use super::{BuildError, container, probe};
+use crate::progress::Progress;
 
 /// How much of a file is looked at to tell what it is.
 const HEAD: u64 = 1 << 17;
 
 /// What a root image is made from.
 pub enum Source {
-    /// A directory: its content becomes the root.
+    /// A directory: its content becomes the root; or an OCI image layout.
     Directory(PathBuf),
-    /// A tar: v7, ustar, GNU or PAX; plain, gzip, xz or zstd.
+    /// A tar: v7, ustar, GNU or PAX; plain, gzip, xz or zstd; of the root, or of a container
+    /// image (an OCI image layout, or what `docker save` or `podman save` wrote).
     Tar(PathBuf),
     /// A tar from somewhere else, such as the standard input.
     TarStream {
@@ -129,12 +131,21 @@ impl Source {
     }
 
     /// The tree to be read, or the image.
-    pub(super) fn open(self) -> Result<Opened, BuildError> {
+    pub(super) fn open(self, opening: &Opening<'_>) -> Result<Opened, BuildError> {
         Ok(match self {
-            Source::Directory(path) => Opened::Tree(Tree::Directory(Directory::open(&path)?)),
-            Source::Tar(path) => Opened::Tree(Tree::Tarball(Tarball::open(&path)?)),
+            Source::Directory(path) => Opened::Tree(match container::directory(&path, opening)? {
+                Some(image) => image,
+                None => Tree::Directory(Directory::open(&path)?),
+            }),
+            Source::Tar(path) => {
+                let file = File::open(&path)
+                    .map_err(|source| TreeError::Open { path: path.clone(), source })?;
+                let reader = container::Reader::File(file);
+                Opened::Tree(container::tar(&path.display().to_string(), reader, opening)?)
+            }
             Source::TarStream { name, reader } => {
-                Opened::Tree(Tree::Tarball(Tarball::from_reader(&name, reader)))
+                let reader = container::Reader::Stream(reader);
+                Opened::Tree(container::tar(&name, reader, opening)?)
             }
             Source::Image(path) => Opened::Image(
                 FileSystemImage::open(&path)
@@ -144,6 +155,15 @@ impl Source {
             Source::DiskFiles(image) => Opened::Tree(Tree::Ext4(Box::new(Ext4Tree::open(image)?))),
         })
     }
+}
+
+/// What opening a source needs.
+pub(super) struct Opening<'a> {
+    /// Which image of several, in a container image.
+    pub(super) image: Option<&'a str>,
+    /// A path beside which unnamed files may be made.
+    pub(super) scratch: &'a Path,
+    pub(super) progress: &'a dyn Progress,
 }
 
 /// A source that can be read.

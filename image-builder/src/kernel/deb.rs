@@ -41,7 +41,7 @@ pub(super) fn configuration(bytes: &[u8]) -> Result<Vec<u8>, KernelFileError> {
 }
 
 /// The member `data.tar*`.
-fn data(bytes: &[u8]) -> Result<&[u8], KernelFileError> {
+pub(super) fn data(bytes: &[u8]) -> Result<&[u8], KernelFileError> {
     let damaged = || KernelFileError::Package("its archive ends early");
     let mut rest = bytes.get(MAGIC.len()..).ok_or_else(damaged)?;
     loop {

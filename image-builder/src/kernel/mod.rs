@@ -35,6 +35,11 @@ pub enum Found {
 /// # Errors
 /// [`KernelFileError`].
 pub fn configuration(path: &Path) -> Result<(KernelConfig, Found), KernelFileError> {
+    of_bytes(&whole(path)?)
+}
+
+/// All of a file that is not too large.
+fn whole(path: &Path) -> Result<Vec<u8>, KernelFileError> {
     let failed = |source| KernelFileError::Read { path: path.to_owned(), source };
     // Opening a named pipe would wait for ever.
     if !path.metadata().map_err(failed)?.is_file() {
@@ -47,7 +52,16 @@ pub fn configuration(path: &Path) -> Result<(KernelConfig, Found), KernelFileErr
     if bytes.len() as u64 > MAX_FILE {
         return Err(KernelFileError::TooLarge { limit: MAX_FILE });
     }
-    of_bytes(&bytes)
+    Ok(bytes)
+}
+
+/// The packed tar with the files of the Debian package at `path`.
+pub(crate) fn package_files(path: &Path) -> Result<Vec<u8>, KernelFileError> {
+    let bytes = whole(path)?;
+    if !bytes.starts_with(deb::MAGIC) {
+        return Err(KernelFileError::Package("it is no Debian package at all"));
+    }
+    Ok(deb::data(&bytes)?.to_vec())
 }
 
 fn of_bytes(bytes: &[u8]) -> Result<(KernelConfig, Found), KernelFileError> {

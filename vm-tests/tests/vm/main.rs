@@ -11,6 +11,7 @@ mod aml;
 mod attested;
 mod boots;
 mod configuration_attacks;
+mod containers;
 mod debian;
 mod disk_attacks;
 mod encrypted;

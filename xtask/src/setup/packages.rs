@@ -33,6 +33,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("openssh-server", "its sshd shows host keys to the real ssh in the tests; no service is used"),
     ("libxml2-utils", "xmllint checks libvirt domains against libvirt's schema in the tests"),
     ("systemd", "systemd-analyze checks units in the tests; nothing is started by it"),
+    ("umoci", "packs and unpacks the container images that the tests import"),
+    ("skopeo", "writes container images in the other forms, for the tests"),
     ("zstd", "reads compressed initramfs back in the tests"),
     ("xz-utils", "makes compressed kernel modules in the tests"),
 ];

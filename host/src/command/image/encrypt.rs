@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use image_builder::disk::clean::Clean;
 use image_builder::disk::{
     self, DATA_SERIAL, EncryptOptions, Encrypted, HostKeys, Owner, Protection, Tools, Xattrs,
 };
@@ -12,6 +13,7 @@ use protocol::units::MemorySize;
 use serde::Serialize;
 
 use super::places;
+use super::preparation::PreparationArguments;
 use super::secret::{self, PassphraseArguments};
 use super::source::SourceArguments;
 use crate::exit::Exit;
@@ -25,6 +27,7 @@ Examples:
   ravelin image encrypt --from debian.tar.zst --output root.img --passphrase
   ravelin image encrypt --from debian-13-generic-amd64.qcow2 --output root.img --size 8G
   ravelin image encrypt --from root.ext4 --output root.img --key team.key
+  ravelin image encrypt --from app.tar --image app:1 --output root.img --customize vm-users.toml
   cryptsetup open --key-file root.img.key root.img root    # with --layout bare, as root
 
 A directory, a tar or the ext4 of a disk image becomes an ext4 with a journal (by mke2fs, which has to be installed); an
@@ -54,8 +57,8 @@ words), notes, vm (null without --vm), vm_cmdline (all words, as in vm).";
 
 /// Make an encrypted disk: root file system, authenticated encryption, LUKS2 header
 ///
-/// The root comes from a directory, a tar, a disk image of a virtual machine, or an image of a
-/// file system; docs/import.md has more about each. The disk can be given to
+/// The root comes from a directory, a tar, a container image, a disk image of a virtual machine,
+/// or an image of a file system; docs/import.md has more about each. The disk can be given to
 /// the host: whoever has it without the key learns nothing but its size, and every changed sector
 /// is an I/O error in the guest.
 #[derive(Debug, Args)]
@@ -75,6 +78,8 @@ pub(crate) struct Encrypt {
     /// Where the sidecar goes [default: the output's name with .toml at its end]
     #[arg(long, value_name = "FILE")]
     sidecar: Option<PathBuf>,
+    #[command(flatten)]
+    preparation: PreparationArguments,
     /// A disk with a partition table, or the volume alone
     #[arg(long, value_enum, default_value = "gpt", value_name = "LAYOUT")]
     layout: LayoutChoice,
@@ -186,6 +191,7 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
             (false, true) => Some(HostKeys::Keep),
             (false, false) => None,
         },
+        preparation: arguments.preparation.of(&source, Clean::another_disk(), terminal)?,
         tools: Tools::from_environment(),
         threads: arguments.threads,
     };

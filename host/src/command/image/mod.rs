@@ -1,9 +1,11 @@
 //! `ravelin image`: making and checking what a VM boots from.
 
+mod audit;
 mod decrypt;
 mod encrypt;
 mod initramfs;
 mod places;
+mod preparation;
 pub(crate) mod secret;
 mod source;
 mod verify;
@@ -23,13 +25,14 @@ Examples:
       --kernel vmlinuz-6.12.95 --kernel-modules lib/modules/6.12.95
   ravelin image verify root.img.toml
   ravelin image encrypt --from rootfs/ --output root.img --size 4G
-  ravelin image decrypt root.img.toml --key root.img.key --output clear.img";
+  ravelin image decrypt root.img.toml --key root.img.key --output clear.img
+  ravelin image audit rootfs/ --strict";
 
 /// Make and check the files that a VM boots from
 ///
 /// `initramfs` makes the archive with PID 1, `verity` the disk with its hash tree; both can
 /// write the VM description. `verify` checks a disk. `encrypt` makes a disk that only the owner's
-/// key opens, and `decrypt` is the way back. Outputs appear under their names only when
+/// key opens, and `decrypt` is the way back. `audit` tells what does not belong into a public image. Outputs appear under their names only when
 /// they are complete: an interrupted or failed command leaves the old file, or none.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXAMPLES)]
@@ -39,6 +42,7 @@ pub(crate) enum Image {
     Verify(verify::Verify),
     Encrypt(Box<encrypt::Encrypt>),
     Decrypt(decrypt::Decrypt),
+    Audit(audit::Audit),
 }
 
 pub(crate) fn run(image: Image, terminal: &Terminal) -> Result {
@@ -49,5 +53,6 @@ pub(crate) fn run(image: Image, terminal: &Terminal) -> Result {
         Image::Verify(arguments) => verify::run(&arguments, terminal),
         Image::Encrypt(arguments) => encrypt::run(&arguments, terminal),
         Image::Decrypt(arguments) => decrypt::run(&arguments, terminal),
+        Image::Audit(arguments) => audit::run(&arguments, terminal),
     }
 }

@@ -8,17 +8,9 @@ use image_builder::disk::{DiskFormat, DiskOptions, PartitionChoice, Source, Sour
 
 use crate::failure::{Failure, Result};
 
-/// Where the root comes from.
+/// Which part of a disk image is meant.
 #[derive(Debug, Args)]
-pub(super) struct SourceArguments {
-    /// What the root is made from: a directory, a tar, a disk image, a file-system image, or - for a
-    /// tar on stdin
-    ///
-    /// A tar may be compressed with gzip, xz or zstd. A disk image is a raw one with a partition
-    /// table, or a qcow2 image; of its root, an ext4, the files are read, and another file system is
-    /// taken as it is. So is an image of erofs, squashfs, ext4, xfs or btrfs alone.
-    #[arg(long, value_name = "SOURCE")]
-    from: PathBuf,
+pub(super) struct DiskArguments {
     /// Of a disk image: the root's partition, by number, name, label or UUID [default: it is looked
     /// for]
     #[arg(long, value_name = "PARTITION", help_heading = "Disk image",
@@ -31,6 +23,22 @@ pub(super) struct SourceArguments {
     #[arg(long, value_name = "FORMAT", help_heading = "Disk image",
         value_parser = str::parse::<DiskFormat>)]
     format: Option<DiskFormat>,
+}
+
+/// Where the root comes from.
+#[derive(Debug, Args)]
+pub(super) struct SourceArguments {
+    /// What the root is made from: a directory, a tar, a container image, a disk image, a file-system
+    /// image, or - for a tar on stdin
+    ///
+    /// A tar may be compressed with gzip, xz or zstd. A container image is an OCI image layout
+    /// (directory or tar), or what docker save or podman save wrote. A disk image is a raw one with a partition
+    /// table, or a qcow2 image; of its root, an ext4, the files are read, and another file system is
+    /// taken as it is. So is an image of erofs, squashfs, ext4, xfs or btrfs alone.
+    #[arg(long, value_name = "SOURCE")]
+    from: PathBuf,
+    #[command(flatten)]
+    disk: DiskArguments,
     /// Of a disk image: take the root's file system as it is, instead of its files
     #[arg(long, help_heading = "Disk image")]
     keep_file_system: bool,
@@ -39,30 +47,34 @@ pub(super) struct SourceArguments {
 impl SourceArguments {
     /// The source, told by its content.
     pub(super) fn open(&self) -> Result<Source> {
-        let options = DiskOptions {
-            format: self.format,
-            partition: self.partition.clone(),
-            keep_file_system: self.keep_file_system,
-        };
-        let is_disk = options != DiskOptions::default();
-        if self.from == Path::new("-") {
-            if is_disk {
-                return Err(Failure::usage("a disk image cannot come from the standard input")
-                    .help(
-                        "leave --partition, --format and --keep-file-system out, or name a file",
-                    ));
-            }
-            let reader = Box::new(io::stdin());
-            return Ok(Source::TarStream { name: "standard input".to_owned(), reader });
-        }
-        let source =
-            if is_disk { Source::disk(&self.from, &options) } else { Source::detect(&self.from) };
-        source.map_err(explained)
+        self.disk.open(&self.from, self.keep_file_system)
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.from
+    }
+}
+
+impl DiskArguments {
+    /// The source at a path, or the tar on the standard input, told by its content.
+    pub(super) fn open(&self, from: &Path, keep_file_system: bool) -> Result<Source> {
+        let options = DiskOptions {
+            format: self.format,
+            partition: self.partition.clone(),
+            keep_file_system,
+        };
+        let is_disk = options != DiskOptions::default();
+        if from == Path::new("-") {
+            if is_disk {
+                return Err(Failure::usage("a disk image cannot come from the standard input")
+                    .help("leave the options of a disk image out, or name a file"));
+            }
+            let reader = Box::new(io::stdin());
+            return Ok(Source::TarStream { name: "standard input".to_owned(), reader });
+        }
+        let source = if is_disk { Source::disk(from, &options) } else { Source::detect(from) };
+        source.map_err(explained)
     }
 }
 

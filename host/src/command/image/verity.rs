@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use image_builder::disk::clean::Clean;
 use image_builder::disk::{
     self, Built, Compression, DATA_SERIAL, HASH_SERIAL, Layout, Make, Options, Owner, SaltChoice,
     Sidecar, Source, Target, Tools, Xattrs,
@@ -14,6 +15,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use verity::{Algorithm, BlockSize, Salt};
 
+use super::preparation::PreparationArguments;
 use super::source::SourceArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
@@ -25,10 +27,15 @@ Examples:
   ravelin image verity --from rootfs/ --output root.img --vm vm.toml
   ravelin image verity --from debian.tar.zst --output root.img --fs squashfs --compress zstd:19
   mmdebstrap trixie - | ravelin image verity --from - --output root.img
+  docker save app:1 | ravelin image verity --from - --output root.img
   ravelin image verity --from debian-13-generic-amd64.qcow2 --output root.img
   ravelin image verity --from server.img --format raw --partition 2 --output root.img
   ravelin image verity --from root.ext4 --output root.img
   ravelin image verity --from rootfs/ --output root.erofs --layout bare --hash-output root.hash
+
+The image is public: what is one machine's own (SSH host keys, machine id, random seed, state of
+cloud-init, histories, fstab lines of the old disk) is left out, and a note names each of them and
+whatever looks like a secret. `ravelin image audit` tells before; --no-clean keeps everything.
 
 The file system is made by its own tool (erofs-utils, squashfs-tools, e2fsprogs), which has to
 be installed; nothing needs root. The same source, options and seed give the same bytes.
@@ -44,8 +51,8 @@ cmdline (the ravelin.* words), notes, vm (null without --vm), vm_cmdline (all wo
 
 /// Make a verified disk: root file system, hash tree, partition table
 ///
-/// The root comes from a directory, a tar, a disk image of a virtual machine, or an image of a
-/// file system; docs/import.md has more about each. Every block of it is
+/// The root comes from a directory, a tar, a container image, a disk image of a virtual machine,
+/// or an image of a file system; docs/import.md has more about each. Every block of it is
 /// hashed into a dm-verity tree, whose root hash stands for the whole disk: a VM that has the
 /// root hash on its measured command line boots this disk and no other.
 #[derive(Debug, Args)]
@@ -64,6 +71,8 @@ pub(crate) struct Verity {
     /// Where the sidecar goes [default: the output's name with .toml at its end]
     #[arg(long, value_name = "FILE")]
     sidecar: Option<PathBuf>,
+    #[command(flatten)]
+    preparation: PreparationArguments,
     /// One disk with a partition table, or two bare files
     #[arg(long, value_enum, default_value = "gpt", value_name = "LAYOUT")]
     layout: LayoutChoice,
@@ -191,7 +200,7 @@ struct FileSystemReport {
 
 pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
     let source = arguments.source.open()?;
-    let options = options(arguments, &source)?;
+    let options = options(arguments, &source, terminal)?;
     let target = target(arguments)?;
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
     // A description that cannot be used is better found before the work than after it.
@@ -211,7 +220,7 @@ pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
     report(arguments, &target, &sidecar, &built, cmdline.as_ref(), terminal)
 }
 
-fn options(arguments: &Verity, source: &Source) -> Result<Options> {
+fn options(arguments: &Verity, source: &Source, terminal: &Terminal) -> Result<Options> {
     let is_image = source.is_file_system();
     let made = arguments.fs.is_some()
         || arguments.compress.is_some()
@@ -233,6 +242,7 @@ fn options(arguments: &Verity, source: &Source) -> Result<Options> {
         make: make(arguments)?,
         owner: if arguments.root_owned { Owner::Root } else { Owner::AsSeen },
         xattrs: if arguments.drop_xattrs { Xattrs::Drop } else { Xattrs::Keep },
+        preparation: arguments.preparation.of(source, Clean::public_image(), terminal)?,
         created: arguments.created,
         tools: Tools::from_environment(),
         threads: arguments.threads,

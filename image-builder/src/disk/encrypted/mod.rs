@@ -37,8 +37,10 @@ pub use decrypt_luks::{DecryptedLuks, PartitionChoice, decrypt_luks};
 pub use error::{DecryptError, EncryptError, EncryptedSidecarError};
 pub use sidecar::{EncryptedDisk, EncryptedPartition, EncryptedSidecar};
 
+use super::clean::RuleId;
 use super::fs::{Make, Place, Tools};
-use super::source::Opened;
+use super::preparation::{self, Preparation};
+use super::source::{Opened, Opening};
 use super::{
     BuildError, FileSystem, FileSystemImage, HostKeys, Notes, Options, Owner, RootFileSystem,
     Source, Target, Xattrs, file_system_in, file_system_of, fs, layout as verity_layout, settings,
@@ -70,6 +72,9 @@ pub struct EncryptOptions {
     /// What becomes of SSH host keys. If `None`, a tree's are left out, so that the guest
     /// makes its own on its first boot, and those of an image are kept.
     pub host_keys: Option<HostKeys>,
+    /// Which image is meant and what is changed of it; not used for an image of a file system.
+    /// Of the host keys, `host_keys` says what becomes.
+    pub preparation: Preparation,
     /// Where the tools are.
     pub tools: Tools,
     /// Threads that encrypt; one for each core if `None`.
@@ -86,6 +91,7 @@ impl Default for EncryptOptions {
             owner: Owner::default(),
             xattrs: Xattrs::default(),
             host_keys: None,
+            preparation: Preparation::default(),
             tools: Tools::default(),
             threads: None,
         }
@@ -269,7 +275,9 @@ fn clear(
     beside: &Path,
     progress: &dyn Progress,
 ) -> Result<Clear, EncryptError> {
-    match source.open()? {
+    let opening =
+        Opening { image: options.preparation.image.as_deref(), scratch: beside, progress };
+    match source.open(&opening)? {
         Opened::Image(image) => {
             let found = file_system_of(&image, image.size()).map_err(BuildError::from)?;
             if options.host_keys == Some(HostKeys::LeaveOut) {
@@ -281,19 +289,23 @@ fn clear(
             Ok(Clear { file: ClearFile::Given(image), found, notes })
         }
         Opened::Tree(tree) => {
+            let mut preparation = options.preparation.clone();
+            let leave_out = options.host_keys.unwrap_or(HostKeys::LeaveOut) == HostKeys::LeaveOut;
+            preparation.clean = preparation.clean.with(RuleId::HostKeys, leave_out);
+            let prepared =
+                preparation::Prepared::new(tree, &preparation, &options.tools, &opening)?;
             let options = Options {
                 // Identifiers of the file system follow from the volume's.
                 seed: volume_id,
                 make: Make::Ext4 { size: options.size, writable: true },
                 owner: options.owner,
                 xattrs: options.xattrs,
-                host_keys: options.host_keys.unwrap_or(HostKeys::LeaveOut),
                 tools: options.tools.clone(),
                 ..Options::default()
             };
             let made = output::scratch(beside)?;
             let place = Place { file: &made, beside };
-            let notes = fs::make(tree, &settings(&options), &place, progress)?;
+            let notes = fs::make(prepared, &settings(&options), &place, progress)?;
             let found = file_system_in(&made).map_err(BuildError::from)?;
             Ok(Clear { file: ClearFile::Made(made), found, notes })
         }

@@ -13,8 +13,8 @@ use protocol::config::FsType;
 
 use super::tool::{Tool, Wanted};
 use super::{Place, Settings, path_of, rules, scratch};
-use crate::disk::BuildError;
-use crate::disk::tree::{Canonical, Dialect, Notes, Totals, Tree};
+use crate::disk::tree::{Canonical, Dialect, Notes, Totals};
+use crate::disk::{BuildError, Prepared};
 use crate::output;
 use crate::progress::Progress;
 
@@ -89,7 +89,7 @@ impl Numbers {
 }
 
 pub(super) fn make(
-    tree: Tree,
+    tree: Prepared,
     shape: Shape,
     settings: &Settings<'_>,
     place: &Place<'_>,

@@ -11,6 +11,7 @@
 //! options: no environment, clock, user, configuration file or core count.
 
 mod debugfs;
+mod depmod;
 mod erofs;
 mod ext4;
 mod squashfs;
@@ -27,10 +28,11 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub(crate) use debugfs::Debugfs;
+pub(crate) use depmod::depmod;
 pub use tool::{ToolError, Tools};
 
-use super::tree::{Canonical, Dialect, Entry, Note, Notes, Rules, Tree};
-use super::{BuildError, HostKeys, Owner, Xattrs};
+use super::tree::{Canonical, Dialect, Entry, Note, Notes, Rules};
+use super::{BuildError, Owner, Prepared, Xattrs};
 use crate::progress::Progress;
 use tool::Running;
 
@@ -138,7 +140,6 @@ pub(crate) struct Settings<'a> {
     pub(crate) make: &'a Make,
     pub(crate) owner: Owner,
     pub(crate) xattrs: Xattrs,
-    pub(crate) host_keys: HostKeys,
     /// Creation time, in seconds since 1970.
     pub(crate) created: u32,
     pub(crate) uuid: Uuid,
@@ -155,7 +156,7 @@ pub(crate) struct Place<'a> {
 
 /// Makes the file system at the start of an empty file.
 pub(crate) fn make(
-    tree: Tree,
+    tree: Prepared,
     settings: &Settings<'_>,
     place: &Place<'_>,
     progress: &dyn Progress,
@@ -175,13 +176,13 @@ pub(crate) fn make(
 }
 
 fn rules(settings: &Settings<'_>, dialect: Dialect) -> Rules {
-    let Settings { owner, xattrs, host_keys, .. } = *settings;
-    Rules { dialect, owner, xattrs, host_keys }
+    let Settings { owner, xattrs, .. } = *settings;
+    Rules { dialect, owner, xattrs }
 }
 
 /// Streams the tree into the standard input of the tool that `spawn` starts.
 fn feed(
-    tree: Tree,
+    tree: Prepared,
     rules: Rules,
     spawn: impl FnOnce(&Entry) -> Result<Running, ToolError>,
     progress: &dyn Progress,

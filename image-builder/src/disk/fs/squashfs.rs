@@ -8,8 +8,8 @@ use protocol::config::FsType;
 
 use super::tool::{Tool, Wanted};
 use super::{Compression, Place, Settings, feed, path_of, rules};
-use crate::disk::BuildError;
-use crate::disk::tree::{Dialect, Notes, Tree};
+use crate::disk::tree::{Dialect, Notes};
+use crate::disk::{BuildError, Prepared};
 use crate::progress::Progress;
 
 static WANTED: Wanted = Wanted {
@@ -30,7 +30,7 @@ const DIALECT: Dialect = Dialect {
 };
 
 pub(super) fn make(
-    tree: Tree,
+    tree: Prepared,
     compression: Option<&Compression>,
     settings: &Settings<'_>,
     place: &Place<'_>,

@@ -36,11 +36,13 @@ pub struct Tools {
     pub mke2fs: Option<PathBuf>,
     /// `debugfs` of e2fsprogs.
     pub debugfs: Option<PathBuf>,
+    /// `depmod` of kmod.
+    pub depmod: Option<PathBuf>,
 }
 
 impl Tools {
-    /// The tools that `RAVELIN_MKFS_EROFS`, `RAVELIN_MKSQUASHFS`, `RAVELIN_MKE2FS` and
-    /// `RAVELIN_DEBUGFS` name.
+    /// The tools that `RAVELIN_MKFS_EROFS`, `RAVELIN_MKSQUASHFS`, `RAVELIN_MKE2FS`,
+    /// `RAVELIN_DEBUGFS` and `RAVELIN_DEPMOD` name.
     #[must_use]
     pub fn from_environment() -> Tools {
         let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -49,6 +51,7 @@ impl Tools {
             mksquashfs: path("RAVELIN_MKSQUASHFS"),
             mke2fs: path("RAVELIN_MKE2FS"),
             debugfs: path("RAVELIN_DEBUGFS"),
+            depmod: path("RAVELIN_DEPMOD"),
         }
     }
 }

@@ -12,7 +12,7 @@ use protocol::config::FsType;
 
 use super::header::{encode, padding};
 use super::{Entry, Kind, MAX_NAME, MAX_PATH, Meta, Note, Notes, Sink, TreeError};
-use crate::disk::{BuildError, HostKeys, Owner, Xattrs};
+use crate::disk::{BuildError, Owner, Xattrs};
 use crate::progress::Progress;
 
 /// What differs between the tools that read the stream.
@@ -33,7 +33,6 @@ pub(crate) struct Rules {
     pub(crate) dialect: Dialect,
     pub(crate) owner: Owner,
     pub(crate) xattrs: Xattrs,
-    pub(crate) host_keys: HostKeys,
 }
 
 /// What a file system needs room for.
@@ -58,8 +57,6 @@ struct Seen {
 enum Class {
     Directory,
     ImpliedDirectory,
-    /// It is not in the stream.
-    LeftOut,
     Other,
 }
 
@@ -136,7 +133,7 @@ impl<'a, W: Write> Canonical<'a, W> {
         let parent = path.get(..cut).unwrap_or_default();
         match self.seen.find(parent) {
             Some((Class::Directory | Class::ImpliedDirectory, _)) => return Ok(()),
-            Some((Class::Other | Class::LeftOut, _)) => {
+            Some((Class::Other, _)) => {
                 let (path, parent) = (path.to_vec(), parent.to_vec());
                 return Err(TreeError::NotADirectory { path, parent }.into());
             }
@@ -167,20 +164,8 @@ impl<'a, W: Write> Canonical<'a, W> {
         totals.blocks = totals.blocks.saturating_add(content).saturating_add(attributes);
     }
 
-    /// Whether a member is an SSH host key that is not to be in the image. A directory of
-    /// such a name is none.
-    fn leaves_out(&self, entry: &Entry) -> bool {
-        entry.kind != Kind::Directory && self.rules.host_keys.leaves_out(&entry.path)
-    }
-
-    /// Copies `size` bytes of a member's content to the stream, or only reads them.
-    fn copy(
-        &mut self,
-        path: &[u8],
-        size: u64,
-        content: &mut dyn Read,
-        keep: bool,
-    ) -> Result<(), BuildError> {
+    /// Copies `size` bytes of a member's content to the stream.
+    fn copy(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> Result<(), BuildError> {
         let mut left = size;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -196,9 +181,7 @@ impl<'a, W: Write> Canonical<'a, W> {
             let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else {
                 return Err(TreeError::Short { path: path.to_vec() }.into());
             };
-            if keep {
-                self.out.write_all(read).map_err(BuildError::Feed)?;
-            }
+            self.out.write_all(read).map_err(BuildError::Feed)?;
             left = left.saturating_sub(count as u64);
             self.progress.advance(count as u64);
         }
@@ -218,14 +201,6 @@ impl<W: Write> Sink for Canonical<'_, W> {
             }
             Some(_) => return Err(TreeError::Repeated { path: entry.path }.into()),
         }
-        if self.leaves_out(&entry) {
-            self.seen.insert(&entry.path, Class::LeftOut, entry.meta);
-            if let Kind::File { size } = entry.kind {
-                self.copy(&entry.path, size, content, false)?;
-            }
-            self.notes.push(Note::HostKeyLeftOut { path: entry.path });
-            return Ok(());
-        }
         self.parents(&entry.path)?;
         let mut size = 0;
         match &mut entry.kind {
@@ -234,10 +209,6 @@ impl<W: Write> Sink for Canonical<'_, W> {
                 Some((Class::Other, meta)) => {
                     entry.meta = meta;
                     entry.xattrs.clear();
-                }
-                Some((Class::LeftOut, _)) => {
-                    let (path, target) = (entry.path, target.clone());
-                    return Err(TreeError::HostKeyLink { path, target }.into());
                 }
                 Some(_) | None => {
                     let (path, target) = (entry.path, target.clone());
@@ -255,7 +226,7 @@ impl<W: Write> Sink for Canonical<'_, W> {
         self.seen.insert(&entry.path, class, entry.meta);
         self.count(&entry);
         self.write(&encode(&entry, self.rules.dialect.fractions))?;
-        self.copy(&entry.path, size, content, true)?;
+        self.copy(&entry.path, size, content)?;
         let zeros = [0; 512];
         self.write(zeros.get(..padding(size)).unwrap_or_default())
     }
@@ -275,7 +246,8 @@ impl Seen {
     }
 }
 
-fn check_path(path: &[u8]) -> Result<(), TreeError> {
+/// Refuses a path that is too long for any file system.
+pub(in crate::disk) fn check_path(path: &[u8]) -> Result<(), TreeError> {
     let fits = path.len() <= MAX_PATH && path.split(|&b| b == b'/').all(|n| n.len() <= MAX_NAME);
     if fits { Ok(()) } else { Err(TreeError::TooLong { path: path.to_vec() }) }
 }
@@ -293,7 +265,7 @@ mod tests {
     fn rules(root_member: bool, xattrs: Xattrs) -> Rules {
         let takes_attribute = |name: &str| name.starts_with("user.");
         let dialect = Dialect { fs: FsType::Erofs, fractions: true, root_member, takes_attribute };
-        Rules { dialect, owner: Owner::AsSeen, xattrs, host_keys: HostKeys::Keep }
+        Rules { dialect, owner: Owner::AsSeen, xattrs }
     }
 
     fn entry(path: &str, kind: Kind) -> Entry {

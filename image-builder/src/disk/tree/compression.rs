@@ -24,7 +24,7 @@ pub(in crate::disk) fn is_compressed(head: &[u8]) -> bool {
 }
 
 /// The tar inside of `reader`, which may be compressed or not.
-pub(super) fn plain(mut reader: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
+pub(in crate::disk) fn plain<'a>(mut reader: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
     let mut head = Vec::new();
     reader.by_ref().take(XZ.len() as u64).read_to_end(&mut head)?;
     let kind = |magic: &[u8]| head.starts_with(magic);

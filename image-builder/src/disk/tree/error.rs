@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use protocol::config::FsType;
 use thiserror::Error;
 
+use crate::disk::container::ContainerError;
+
 /// A path or name in a tree for a message: as it is where it is plain text,
 /// otherwise escaped, so that it can neither hide nor steer a terminal.
 pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
@@ -109,15 +111,15 @@ pub enum TreeError {
         /// Path in the tree.
         path: Vec<u8>,
     },
-    /// Another name of a host key that is left out.
+    /// Another name of a file that is left out or replaced.
     #[error(
-        "{}: is a hard link to {}, a host key that is to be left out; remove it from the tree, or \
-         keep the host keys", Shown(.path), Shown(.target)
+        "{}: is a hard link to {}, which is to be left out or replaced; make it a file of its own, \
+         or keep the other one", Shown(.path), Shown(.target)
     )]
-    HostKeyLink {
+    LeftOutLink {
         /// Path in the tree.
         path: Vec<u8>,
-        /// The host key.
+        /// What is left out or replaced.
         target: Vec<u8>,
     },
     /// A name that occurs twice.
@@ -154,6 +156,26 @@ pub enum TreeError {
         /// Where it points.
         target: Vec<u8>,
     },
+    /// An image of a file system, where a tree is needed.
+    #[error(
+        "{}: is the image of a file system, which is taken as it is and not looked into; give a \
+         directory, a tar or a container image", .path.display()
+    )]
+    NotLookedInto {
+        /// The image.
+        path: PathBuf,
+    },
+    /// A customization that does not fit the tree.
+    #[error("{}: {problem}", Shown(.path))]
+    Customize {
+        /// Path in the tree.
+        path: Vec<u8>,
+        /// What is in the way, and the remedy.
+        problem: String,
+    },
+    /// A container image that cannot be read.
+    #[error(transparent)]
+    Container(Box<ContainerError>),
     /// A file with less content than its size says.
     #[error("{}: ends early", Shown(.path))]
     Short {

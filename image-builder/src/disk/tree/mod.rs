@@ -24,21 +24,24 @@ mod tests;
 
 use std::io::Read;
 
+pub(super) use canonical::check_path;
 pub(crate) use canonical::{Canonical, Dialect, Rules, Totals};
-pub(super) use compression::is_compressed;
+pub(super) use compression::{is_compressed, plain};
 pub(crate) use directory::Directory;
 pub(crate) use error::Shown;
 pub use error::TreeError;
-pub(super) use members::checksum;
+pub(super) use members::{Members, checksum};
 pub use notes::{Note, Notes};
 pub(crate) use tarball::Tarball;
+pub(super) use tarball::{damaged, normal, parse};
 
 use super::BuildError;
+use super::container::Container;
 use super::import::Ext4Tree;
 
 /// The longest path in a tree, and the longest target of a symbolic link, in
 /// bytes: `PATH_MAX` without its final zero.
-const MAX_PATH: usize = 4095;
+pub(super) const MAX_PATH: usize = 4095;
 /// The longest component of a path, in bytes.
 const MAX_NAME: usize = 255;
 
@@ -107,7 +110,7 @@ impl Time {
 
 impl Entry {
     /// A directory that a tar does not list.
-    fn implied_directory(path: Vec<u8>) -> Entry {
+    pub(super) fn implied_directory(path: Vec<u8>) -> Entry {
         let meta = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Time::default() };
         Entry { path, kind: Kind::Directory, meta, xattrs: Vec::new() }
     }
@@ -115,7 +118,7 @@ impl Entry {
 
 /// Takes the members of a tree, each directory before its content.
 pub(crate) trait Sink {
-    /// `content` is read to its end for a file, and has nothing for other kinds.
+    /// `content` has the bytes of a file, and nothing for other kinds.
     fn add(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), BuildError>;
 
     /// Something that the user should know.
@@ -126,6 +129,7 @@ pub(crate) trait Sink {
 pub(crate) enum Tree {
     Directory(Directory),
     Tarball(Tarball),
+    Container(Box<Container>),
     Ext4(Box<Ext4Tree>),
 }
 
@@ -139,6 +143,7 @@ impl Tree {
         match self {
             Tree::Directory(directory) => directory.stream(open),
             Tree::Tarball(tarball) => tarball.stream(open),
+            Tree::Container(container) => container.stream(open),
             Tree::Ext4(files) => files.stream(open),
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use protocol::config::FsType;
 
 use super::Shown;
+use crate::disk::clean::Finding;
 
 /// How many notes are kept word by word.
 const KEPT: usize = 50;
@@ -36,6 +37,10 @@ pub enum Note {
         /// Its kind.
         kind: FsType,
     },
+    /// Something that does not belong into a public image.
+    Found(Finding),
+    /// A container image without a program that could run as the first one.
+    NoInit,
     /// What the file system's tool said although it succeeded.
     Tool {
         /// The tool's name.
@@ -56,6 +61,12 @@ impl fmt::Display for Note {
             Note::FileSystemKept { kind } => {
                 write!(f, "the root is {kind}, whose files are not read: it is taken as it is")
             }
+            Note::Found(finding) => finding.fmt(f),
+            Note::NoInit => f.write_str(
+                "the container image has no /sbin/init, which the VM starts; install one (on Debian \
+                 and Ubuntu the package systemd-sysv), or name another program with \
+                 ravelin.root.init",
+            ),
             Note::Tool { tool, text } => write!(f, "{tool}: {text}"),
         }
     }

@@ -1,13 +1,10 @@
-//! Reads a tree from a tar, compressed or not.
+//! Reads a tree from a tar.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use tar::{EntryType, Header};
 
-use super::compression::plain;
 use super::members::{Member, Members};
 use super::{Device, Entry, Kind, Meta, Sink, Time, TreeError};
 use crate::disk::BuildError;
@@ -19,18 +16,13 @@ const MINORS: u32 = 1 << 20;
 /// A tar that holds a tree.
 pub(crate) struct Tarball {
     name: String,
-    reader: Box<dyn Read>,
+    plain: Box<dyn Read>,
 }
 
 impl Tarball {
-    pub(crate) fn open(path: &Path) -> Result<Tarball, TreeError> {
-        let file =
-            File::open(path).map_err(|source| TreeError::Open { path: path.to_owned(), source })?;
-        Ok(Tarball { name: path.display().to_string(), reader: Box::new(file) })
-    }
-
-    pub(crate) fn from_reader(name: &str, reader: Box<dyn Read>) -> Tarball {
-        Tarball { name: name.to_owned(), reader }
+    /// A tar without compression.
+    pub(crate) fn plain(name: &str, plain: Box<dyn Read>) -> Tarball {
+        Tarball { name: name.to_owned(), plain }
     }
 
     pub(crate) fn stream<S: Sink>(
@@ -38,8 +30,7 @@ impl Tarball {
         open: impl FnOnce(&Entry) -> Result<S, BuildError>,
     ) -> Result<S, BuildError> {
         let name = self.name;
-        let plain = plain(self.reader).map_err(|error| damaged(&name, 0, error))?;
-        let mut members = Members::new(plain);
+        let mut members = Members::new(self.plain);
         let mut stream = Stream::Waiting { open, before: Vec::new() };
         loop {
             let next = members.next();
@@ -111,7 +102,7 @@ impl<S: Sink, O: FnOnce(&Entry) -> Result<S, BuildError>> Stream<S, O> {
     }
 }
 
-fn damaged(name: &str, offset: u64, source: io::Error) -> TreeError {
+pub(in crate::disk) fn damaged(name: &str, offset: u64, source: io::Error) -> TreeError {
     let name = name.to_owned();
     if source.kind() == io::ErrorKind::UnexpectedEof {
         TreeError::CutOff { name, offset }
@@ -120,7 +111,8 @@ fn damaged(name: &str, offset: u64, source: io::Error) -> TreeError {
     }
 }
 
-fn parse(member: &Member) -> Result<Entry, TreeError> {
+/// What a member of a tar is.
+pub(in crate::disk) fn parse(member: &Member) -> Result<Entry, TreeError> {
     let refused = |problem| TreeError::Member { path: member.path.clone(), problem };
     let number = |number: io::Result<u32>| {
         number.map_err(|source| TreeError::Read {
@@ -195,7 +187,7 @@ fn mtime(header: &Header) -> Time {
 
 /// The path without `.`, doubled and outer slashes; `None` if it has `..` or a
 /// zero byte.
-fn normal(name: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::disk) fn normal(name: &[u8]) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(name.len());
     for part in name.split(|&byte| byte == b'/') {
         match part {
@@ -296,7 +288,7 @@ mod tests {
             tar.append(&header, *content).unwrap();
         }
         let bytes = io::Cursor::new(tar.into_inner().unwrap());
-        let tarball = Tarball::from_reader("test", Box::new(bytes));
+        let tarball = Tarball::plain("test", Box::new(bytes));
         let root = |root: &Entry| Ok(Order(vec![(root.path.clone(), root.meta.mode)]));
         tarball.stream(root).unwrap().0
     }

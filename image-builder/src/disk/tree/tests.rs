@@ -7,7 +7,7 @@ use tar::{EntryType, Header};
 
 use super::members::checksum;
 use super::{Canonical, Dialect, Rules, Tarball};
-use crate::disk::{BuildError, HostKeys, Owner, Xattrs};
+use crate::disk::{BuildError, Owner, Xattrs};
 use crate::progress::Silent;
 
 /// The canonical stream of a tar.
@@ -15,10 +15,10 @@ fn canonical(tar: &[u8], xattrs: Xattrs) -> Result<Vec<u8>, BuildError> {
     let takes_attribute = |name: &str| name.starts_with("user.");
     let dialect =
         Dialect { fs: FsType::Erofs, fractions: true, root_member: true, takes_attribute };
-    let rules = Rules { dialect, owner: Owner::AsSeen, xattrs, host_keys: HostKeys::Keep };
+    let rules = Rules { dialect, owner: Owner::AsSeen, xattrs };
     let mut out = Vec::new();
     let reader = Box::new(io::Cursor::new(tar.to_vec()));
-    Tarball::from_reader("test", reader)
+    Tarball::plain("test", reader)
         .stream(|root| Canonical::begin(root, rules, &mut out, &Silent))?
         .finish()?;
     Ok(out)

@@ -12,6 +12,7 @@ use vm_tests::{Random, Running, Stop, Tool, sha256};
 
 use super::{Machine, Made};
 use crate::attested::Owner;
+use crate::containers::{Containers, FOUND, LOOK};
 use crate::fixtures::check;
 use crate::imports::{LIST, as_in_the_tar, cloud_image};
 
@@ -118,6 +119,20 @@ fn a_cloud_image_lives_on_an_encrypted_root() {
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
     assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
     as_in_the_tar(&debian.run(LIST));
+    debian.power_off();
+}
+
+/// The Debian out of a container archive, with what was declared for it.
+#[test]
+fn a_container_archive_lives_on_an_encrypted_root() {
+    let containers = Containers::get();
+    let options = ["--size", "512M", "--customize", containers.customization().to_str().unwrap()];
+    let made = Made::of("encrypted-container", &containers.archive(), &options);
+    let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
+    assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
+    let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
+    assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
+    assert_eq!(debian.run(LOOK), FOUND);
     debian.power_off();
 }
 
