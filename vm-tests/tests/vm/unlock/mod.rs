@@ -7,6 +7,7 @@ mod boots;
 mod debian;
 mod luks_path;
 mod made;
+mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
