@@ -7,6 +7,7 @@ mod boots;
 mod debian;
 mod luks_path;
 mod made;
+mod network;
 mod volumes;
 
 use std::fs;
