@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use vm_tests::nbd::Server;
-use vm_tests::{Environment, Launch, Running, Tool, WorkDir, free_port};
+use vm_tests::{Environment, Launch, NO_TIMER_CHECK, Running, Tool, WorkDir, free_port};
 
 use self::made::{Made, ROOM};
 use crate::fixtures::{check, directory};
@@ -107,6 +107,10 @@ impl Machine {
         fs::write(self.path("ravelin.toml"), format!("{owners}{more}")).unwrap();
         self.make_initramfs();
         self.choose_ports();
+        let mut vm = self.vm();
+        let cmdline = format!("{} {NO_TIMER_CHECK}", vm["cmdline"].as_str().unwrap());
+        vm.insert("cmdline".to_owned(), cmdline.into());
+        self.set_vm(&vm);
     }
 
     fn path(&self, name: impl AsRef<Path>) -> PathBuf {
