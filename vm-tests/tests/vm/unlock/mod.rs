@@ -8,6 +8,7 @@ mod debian;
 mod luks_path;
 mod made;
 mod network;
+mod power_cuts;
 mod volumes;
 
 use std::fs;
