@@ -49,7 +49,7 @@ pub use outcome::{Outcome, Stop};
 pub use random::Random;
 pub use running::Running;
 pub use ssh::{Ssh, free_port};
-pub use vm::Vm;
+pub use vm::{NO_TIMER_CHECK, Vm};
 pub use work_dir::WorkDir;
 
 /// Ends the test with the reason, where something must not fail.

@@ -18,6 +18,10 @@ use crate::qmp::Listener;
 use crate::slot::Slot;
 use crate::{Environment, OrFail, Outcome, Running, WorkDir};
 
+/// A word for the kernel's command line. On a busy machine an emulated one does not get
+/// the ticks that the kernel's test of its timer waits for, and the kernel panics.
+pub const NO_TIMER_CHECK: &str = "no_timer_check";
+
 /// A virtual machine that is not started yet.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -73,7 +77,7 @@ impl Vm {
         self
     }
 
-    /// The kernel command line, as it stands.
+    /// The kernel command line; [`NO_TIMER_CHECK`] is added.
     pub fn cmdline(mut self, cmdline: impl Into<String>) -> Self {
         self.cmdline = cmdline.into();
         self
@@ -190,7 +194,7 @@ impl Vm {
         if let Some(initrd) = &self.initrd {
             arguments.option("-initrd", initrd);
         }
-        arguments.option("-append", &self.cmdline);
+        arguments.option("-append", format!("{} {NO_TIMER_CHECK}", self.cmdline));
         for (index, disk) in self.disks.iter().enumerate() {
             arguments.option("-blockdev", disk.driver.to_string());
             arguments.option(

@@ -1,9 +1,11 @@
-//! Ethernet II, ARP and UDP over IPv4, as far as a small network needs them.
+//! Ethernet II, ARP, UDP over IPv4, and who has an IPv6 address, as far as a small
+//! network needs them.
 //!
-//! Specifications: RFC 826 (ARP), RFC 791 (IPv4), RFC 768 (UDP), RFC 1071 (checksum).
-//! Integers are big-endian.
+//! Specifications: RFC 826 (ARP), RFC 791 (IPv4), RFC 768 (UDP), RFC 1071 (checksum),
+//! RFC 8200 (IPv6), RFC 4443 (ICMPv6), RFC 4861 (neighbour discovery). Integers are
+//! big-endian.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
@@ -12,6 +14,8 @@ pub type Mac = [u8; 6];
 pub const BROADCAST: Mac = [0xff; 6];
 
 const IPV4: [u8; 2] = [0x08, 0x00];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+const ICMPV6: u8 = 58;
 const ARP: [u8; 2] = [0x08, 0x06];
 const UDP: u8 = 17;
 /// Ethernet, IPv4, and the lengths of their addresses.
@@ -137,6 +141,58 @@ impl Datagram {
     }
 }
 
+/// Asks which station has an IPv6 address (RFC 4861, section 4.3).
+#[must_use]
+pub fn solicitation(sender: (Mac, Ipv6Addr), target: Ipv6Addr) -> Vec<u8> {
+    let [.., a, b, c] = target.octets();
+    // The group of all addresses with this end (RFC 4291, section 2.7.1).
+    let group =
+        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]));
+    // Type, code, checksum, reserved; the target; the sender's station as option 1.
+    let mut icmp = vec![135, 0, 0, 0, 0, 0, 0, 0];
+    icmp.extend(target.octets());
+    icmp.extend([1, 1]);
+    icmp.extend(sender.0);
+    let checksum = sum(&[&pseudo_header_v6(sender.1, group, &icmp), &icmp]).to_be_bytes();
+    icmp.splice(2..4, checksum);
+    // Version 6; 32 bytes follow; what only a neighbour can send has the hop limit 255.
+    let header = [0x60, 0, 0, 0, 0, 32, ICMPV6, 255];
+    let packet = [&header[..], &sender.1.octets(), &group.octets(), &icmp].concat();
+    ethernet([0x33, 0x33, 0xff, a, b, c], sender.0, IPV6, &packet)
+}
+
+/// A station says that it has an IPv6 address (RFC 4861, section 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advertisement {
+    /// Who says it.
+    pub station: Mac,
+    /// Which.
+    pub target: Ipv6Addr,
+}
+
+impl Advertisement {
+    /// Takes a frame apart. `None` if it is none with a right checksum.
+    #[must_use]
+    pub fn parse(frame: &[u8]) -> Option<Self> {
+        let packet = payload_of(frame, IPV6)?;
+        let (header, rest) = packet.split_at_checked(40)?;
+        let icmp = rest.get(..usize::from(number(header, 4)?))?;
+        let (source, destination) = (address_v6(header, 8)?, address_v6(header, 24)?);
+        let is_one = header.get(6..8)? == [ICMPV6, 255] && icmp.starts_with(&[136, 0]);
+        let pseudo = pseudo_header_v6(source, destination, icmp);
+        if !is_one || sum(&[&pseudo, icmp]) != 0 {
+            return None;
+        }
+        Some(Self { station: *frame.get(6..)?.first_chunk()?, target: address_v6(icmp, 8)? })
+    }
+}
+
+fn pseudo_header_v6(source: Ipv6Addr, destination: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
+    // No packet of Ethernet has more than 16 bits of length.
+    let length = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
+    [&source.octets()[..], &destination.octets(), &[0, 0], &length, &[0, 0, 0, ICMPV6]].concat()
+}
+
 fn ethernet(destination: Mac, source: Mac, kind: [u8; 2], payload: &[u8]) -> Vec<u8> {
     let mut frame = [&destination[..], &source, &kind, payload].concat();
     frame.resize(frame.len().max(MIN_FRAME), 0);
@@ -179,4 +235,8 @@ fn number(bytes: &[u8], at: usize) -> Option<u16> {
 
 fn address(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(*bytes.get(at..)?.first_chunk::<4>()?))
+}
+
+fn address_v6(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
+    Some(Ipv6Addr::from(*bytes.get(at..)?.first_chunk::<16>()?))
 }

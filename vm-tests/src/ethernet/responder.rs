@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Link;
 use super::dhcp::{CLIENT_PORT, Kind, Reply, Request, SERVER_PORT, option};
-use super::packet::{Arp, BROADCAST, Datagram, Mac};
+use super::packet::{Advertisement, Arp, BROADCAST, Datagram, Mac};
 
 /// The station's.
 const MAC: Mac = [0x52, 0x54, 0, 0x0a, 0x0b, 0x0c];
@@ -49,6 +49,10 @@ pub enum Behaviour {
     BareKind,
     /// These bytes instead of a message.
     Garbage(Vec<u8>),
+    /// Another server, which offers nothing and answers the request with this kind.
+    OtherServer(Kind),
+    /// All of them, one after the other, to every message.
+    Each(Vec<Behaviour>),
 }
 
 /// What the station has seen of the guest.
@@ -60,6 +64,8 @@ pub enum Seen {
     Arp(Arp),
     /// Another datagram.
     Datagram(Datagram),
+    /// An answer to [`packet::solicitation`].
+    Advertisement(Advertisement),
     /// A frame that is none of these; its length.
     Other(usize),
 }
@@ -84,6 +90,8 @@ impl Responder {
     pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
     /// The address that an honest server gives.
     pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+    /// The address of another server.
+    pub const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 66);
     /// The mask that it gives.
     pub const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 
@@ -142,7 +150,7 @@ impl Responder {
         let seen = self.seen().into_iter();
         seen.filter_map(|seen| match seen {
             Seen::Dhcp(request) => Some(request),
-            Seen::Arp(_) | Seen::Datagram(_) | Seen::Other(_) => None,
+            Seen::Arp(_) | Seen::Datagram(_) | Seen::Advertisement(_) | Seen::Other(_) => None,
         })
         .collect()
     }
@@ -176,13 +184,13 @@ fn run(link: &Link, uplink: Option<&Link>, shared: &Shared) {
         let seen = classify(&frame);
         let behaviour = shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let answers = match (&seen, uplink) {
-            (Seen::Arp(_) | Seen::Datagram(_) | Seen::Other(_), Some(uplink)) => {
+            (Seen::Dhcp(request), _) => dhcp_answers(request, &behaviour),
+            (_, Some(uplink)) => {
                 let _lost = uplink.send(&frame);
                 Vec::new()
             }
             (Seen::Arp(arp), None) => arp_answer(arp).into_iter().collect(),
-            (Seen::Dhcp(request), _) => dhcp_answers(request, &behaviour),
-            (Seen::Datagram(_) | Seen::Other(_), None) => Vec::new(),
+            (Seen::Datagram(_) | Seen::Advertisement(_) | Seen::Other(_), None) => Vec::new(),
         };
         shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
         for answer in answers {
@@ -194,6 +202,9 @@ fn run(link: &Link, uplink: Option<&Link>, shared: &Shared) {
 fn classify(frame: &[u8]) -> Seen {
     if let Some(arp) = Arp::parse(frame) {
         return Seen::Arp(arp);
+    }
+    if let Some(advertisement) = Advertisement::parse(frame) {
+        return Seen::Advertisement(advertisement);
     }
     let Some(datagram) = Datagram::parse(frame) else { return Seen::Other(frame.len()) };
     match Request::parse(&datagram.payload) {
@@ -210,9 +221,15 @@ fn arp_answer(question: &Arp) -> Option<Vec<u8>> {
 
 fn dhcp_answers(request: &Request, behaviour: &Behaviour) -> Vec<Vec<u8>> {
     let kind = match (request.kind, behaviour) {
-        (_, Behaviour::Silent) | (Kind::Request, Behaviour::OffersOnly) => return Vec::new(),
+        (_, Behaviour::Each(all)) => {
+            return all.iter().flat_map(|one| dhcp_answers(request, one)).collect();
+        }
+        (_, Behaviour::Silent)
+        | (Kind::Request, Behaviour::OffersOnly)
+        | (Kind::Discover, Behaviour::OtherServer(_)) => return Vec::new(),
         (Kind::Discover, _) => Kind::Offer,
         (Kind::Request, Behaviour::Nak) => Kind::Nak,
+        (Kind::Request, Behaviour::OtherServer(kind)) => *kind,
         (Kind::Request, _) => Kind::Ack,
         _ => return Vec::new(),
     };
@@ -233,14 +250,15 @@ fn dhcp_answer(
 ) -> Option<Vec<u8>> {
     let mut lease = 3600;
     let (mut mask, mut router) = (Responder::MASK, Responder::ADDRESS);
+    let server = match behaviour {
+        Behaviour::OtherServer(_) => Responder::OTHER,
+        _ => Responder::ADDRESS,
+    };
     let mut reply = Reply {
         transaction: request.transaction,
         mac: request.mac,
         address: Responder::CLIENT,
-        options: vec![
-            (option::KIND, vec![kind as u8]),
-            (option::SERVER, Responder::ADDRESS.octets().to_vec()),
-        ],
+        options: vec![(option::KIND, vec![kind as u8]), (option::SERVER, server.octets().to_vec())],
     };
     match behaviour {
         Behaviour::Lease(seconds) => lease = *seconds,

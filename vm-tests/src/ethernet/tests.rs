@@ -1,11 +1,11 @@
 //! A client that sends what a guest would.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use super::dhcp::{Kind, Request, option};
-use super::packet::{Arp, BROADCAST, Datagram, Mac};
+use super::packet::{self, Advertisement, Arp, BROADCAST, Datagram, Mac};
 use super::*;
 
 const MAC: Mac = [2, 0, 0, 0, 0, 1];
@@ -111,6 +111,23 @@ fn frames_are_taken_apart_as_they_were_made() {
     assert!((0..42).all(|length| Arp::parse(&frame[..length]).is_none()));
 }
 
+#[test]
+fn an_advertisement_is_the_answer_to_a_solicitation() {
+    let target: Ipv6Addr = "2001:db8::64".parse().unwrap();
+    let sender: Ipv6Addr = "2001:db8::1".parse().unwrap();
+    let asked = packet::solicitation((MAC, sender), target);
+    assert_eq!(asked[..6], [0x33, 0x33, 0xff, 0, 0, 0x64]);
+    assert_eq!((asked.len(), asked[54]), (86, 135));
+    assert_eq!(Advertisement::parse(&asked), None);
+    // The same as an answer: the checksum covers the type.
+    let mut answered = asked;
+    answered[54] = 136;
+    assert_eq!(Advertisement::parse(&answered), None);
+    answered[56] = answered[56].wrapping_sub(1);
+    assert_eq!(Advertisement::parse(&answered), Some(Advertisement { station: MAC, target }));
+    assert!((0..86).all(|length| Advertisement::parse(&answered[..length]).is_none()));
+}
+
 /// The example of RFC 1071's widely copied test: a real IPv4 header.
 #[test]
 fn the_checksum_of_a_known_header() {
@@ -197,4 +214,11 @@ fn a_hostile_server_is_as_told() {
         responder.behave(behaviour);
         assert_eq!(guest.answers(kind), [] as [Vec<u8>; 0]);
     }
+
+    let other = Behaviour::OtherServer(Kind::Ack);
+    responder.behave(Behaviour::Each(vec![Behaviour::Lease(0), other, Behaviour::Honest]));
+    assert_eq!(guest.answers(Kind::Discover).len(), 2);
+    let all = guest.answers(Kind::Request);
+    let servers: Vec<_> = all.iter().map(|one| value(one, option::SERVER).unwrap()[3]).collect();
+    assert_eq!(servers, [1, 66, 1]);
 }

@@ -171,7 +171,7 @@ fn a_guest_gets_its_address_from_the_tests_network() {
         Seen::Datagram(datagram) => {
             (*datagram.source.ip(), datagram.payload.as_slice()) == (Responder::CLIENT, b"hello\n")
         }
-        Seen::Dhcp(_) | Seen::Arp(_) | Seen::Other(_) => false,
+        Seen::Dhcp(_) | Seen::Arp(_) | Seen::Advertisement(_) | Seen::Other(_) => false,
     };
     for _ in 0..50 {
         if network.seen().iter().any(is_it) {

@@ -10,6 +10,7 @@
 //! otherwise is another one each time and is printed.
 
 use std::env;
+use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -28,14 +29,19 @@ const DISKS_AT_ONCE: usize = 20;
 /// Rounds that a guest may do between the test's look at its console and a cut.
 const LATER: u64 = 100;
 
-/// One cut.
-struct Cut {
-    volume: usize,
-    number: u64,
+/// A cut at a random moment.
+pub(crate) struct Cut {
     survival: Survival,
     unflushed: usize,
     lasting: Lasting,
-    image: Image,
+    pub(crate) image: Image,
+}
+
+/// A cut of one of the volumes.
+struct NumberedCut {
+    volume: usize,
+    number: u64,
+    cut: Cut,
 }
 
 /// After each of the cuts no sector is unreadable, each is old or new, what was synced
@@ -67,7 +73,7 @@ fn cut_while_writing(
     number: u64,
     random: &mut Random,
     work: &WorkDir,
-) -> Vec<Cut> {
+) -> Vec<NumberedCut> {
     let mut script = Script::new(work);
     for volume in volumes {
         let (name, blocks) = (volume.disk.name, RAW / BLOCK as u64);
@@ -91,21 +97,8 @@ fn cut_while_writing(
         machine.wait_for(&format!("PROBE {name}.blocks="));
         let share = number.div_ceil(disks.len() as u64);
         for turn in 1..=share {
-            // Somewhere else in what the guest does, each time.
-            thread::sleep(Duration::from_millis(random.below(200)));
-            // Looked at before the cut: what is said by now has lasted.
-            let lasting = lasting(&console_of(&mut machine), name);
-            let survival = Survival::random(random);
-            disk.arm(1 + random.below(40), survival, random, turn == share);
-            let Taken { image, unflushed } = loop {
-                if let Some(taken) = disk.taken() {
-                    break taken;
-                }
-                machine.check("a write for a power cut");
-                thread::sleep(Duration::from_millis(5));
-            };
-            let number = cuts.len() as u64;
-            cuts.push(Cut { volume: index, number, survival, unflushed, lasting, image });
+            let cut = Cut::take(disk, &mut machine, name, random, turn == share);
+            cuts.push(NumberedCut { volume: index, number: cuts.len() as u64, cut });
         }
         // The guest sees the real one: a disk that fails.
         machine.wait_for(&format!("PROBE churn:{name}="));
@@ -120,11 +113,6 @@ fn cut_while_writing(
     cuts
 }
 
-fn console_of(machine: &mut Running) -> Console {
-    machine.check("a moment for a power cut");
-    machine.console()
-}
-
 /// The console's last line may be half there: a number that is too small.
 fn lasting(console: &Console, name: &str) -> Lasting {
     let last = |what: &str| {
@@ -135,9 +123,9 @@ fn lasting(console: &Console, name: &str) -> Lasting {
 }
 
 /// Opens what some cuts have left, in one machine, and then here.
-fn judge(volumes: &[TestVolume], cuts: &[Cut], work: &WorkDir) {
+fn judge(volumes: &[TestVolume], cuts: &[NumberedCut], work: &WorkDir) {
     let mut script = Script::new(work);
-    let disks: Vec<_> = cuts.iter().map(|cut| Arc::new(cut.image.clone())).collect();
+    let disks: Vec<_> = cuts.iter().map(|cut| Arc::new(cut.cut.image.clone())).collect();
     let servers: Vec<_> = disks.iter().map(|disk| Server::start(Arc::clone(disk))).collect();
     for cut in cuts {
         let (name, volume) = (cut.name(), &volumes[cut.volume]);
@@ -160,17 +148,60 @@ fn judge(volumes: &[TestVolume], cuts: &[Cut], work: &WorkDir) {
 }
 
 impl Cut {
+    /// Lets one come with one of the next writes of a guest, somewhere else in what the
+    /// workload `name` does each time; `real` if the disk is gone from then on.
+    #[track_caller]
+    pub(crate) fn take(
+        disk: &PowerCut,
+        machine: &mut Running,
+        name: &str,
+        random: &mut Random,
+        real: bool,
+    ) -> Self {
+        thread::sleep(Duration::from_millis(random.below(200)));
+        // Looked at before the cut: what is said by now has lasted.
+        machine.check("a moment for a power cut");
+        let lasting = lasting(&machine.console(), name);
+        let survival = Survival::random(random);
+        disk.arm(1 + random.below(40), survival, random, real);
+        loop {
+            if let Some(Taken { image, unflushed }) = disk.taken() {
+                return Self { survival, unflushed, lasting, image };
+            }
+            machine.check("a write for a power cut");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Judges the workload's files, by what the guest says of their digests, and its raw
+    /// blocks: each sector of so many bytes is old or new, and what was synced is there.
+    #[track_caller]
+    pub(crate) fn check(&self, digests: &str, raw: &[u8], sector: usize) {
+        let digest = |file: u64| {
+            let name = format!("f{file}");
+            let words = digests.split(' ').filter_map(|word| word.split_once(':'));
+            words.into_iter().find(|(file, _)| *file == name).map(|(_, digest)| digest.to_owned())
+        };
+        assert_eq!(self.lasting.check_files(LATER, digest), Ok(()), "{self}");
+        assert_eq!(self.lasting.check_blocks(raw, sector), Ok(()), "{self}");
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { survival, unflushed, lasting, .. } = self;
+        write!(f, "{survival:?} of {unflushed} sectors, {lasting:?}")
+    }
+}
+
+impl NumberedCut {
     fn name(&self) -> String {
         format!("cut{}", self.number)
     }
 
     fn judge(&self, volume: &TestVolume, outcome: &Outcome, image: &Image, work: &WorkDir) {
         let name = self.name();
-        let Self { survival, unflushed, lasting, .. } = self;
-        let what = format!(
-            "{name} of {}: {survival:?} of {unflushed} sectors, {lasting:?}",
-            volume.disk.name
-        );
+        let what = format!("{name} of {}: {}", volume.disk.name, self.cut);
         println!("{what}");
         let said = |action: &str| outcome.console.probe(&format!("{action}{name}"));
         // No sector gives an error.
@@ -180,20 +211,13 @@ impl Cut {
         {
             assert_eq!(said(action), expected, "{what}");
         }
-        // The files, as the kernel has them.
-        let digests = said("digests:/run/");
-        let digest = |file: u64| {
-            let name = format!("f{file}");
-            let words = digests.split(' ').filter_map(|word| word.split_once(':'));
-            words.into_iter().find(|(file, _)| *file == name).map(|(_, digest)| digest.to_owned())
-        };
-        assert_eq!(lasting.check_files(LATER, digest), Ok(()), "{what}");
-        // The raw blocks and the file system, as Ravelin has them.
+        // The files as the kernel has them; the raw blocks and the file system as Ravelin
+        // has them.
         let clear = volume.decrypt(image, work);
         let (file_system, rest) = clear.split_at(usize::try_from(FILE_SYSTEM).unwrap());
         let raw = &rest[..usize::try_from(RAW).unwrap()];
         let sector = usize::try_from(volume.sector()).unwrap();
-        assert_eq!(lasting.check_blocks(raw, sector), Ok(()), "{what}");
+        self.cut.check(said("digests:/run/"), raw, sector);
         e2fsck(file_system, work);
     }
 }

@@ -24,7 +24,8 @@ fn an_encrypted_root_is_unlocked_and_written_to() {
     assert_eq!(answer.json["volumes"][0]["epoch"], 2, "{}", answer.text);
     assert_eq!(owner.epoch(), 2);
     let outcome = machine.finish();
-    outcome.booted();
+    outcome.booted().said(" has 10.0.2.15/24 from 10.0.2.2 for 86400 s, router 10.0.2.2");
+    super::network::nothing_is_left(&outcome);
 
     // The root is the file-system device over dm-crypt over dm-integrity.
     let root = outcome.console.probes("mount").into_iter().find(|line| line.contains(" / / "));

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use vm_tests::nbd::{Image, PowerCut, Server, Survival, Taken};
-use vm_tests::{Random, Running, Stop, Tool, sha256};
+use vm_tests::{Random, Running, Stop, sha256};
 
 use super::{Machine, Made};
 use crate::attested::Owner;
@@ -104,7 +104,7 @@ fn a_debian_lives_on_an_encrypted_root() {
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     debian.power_off();
 
-    let clear = decrypted(&described);
+    let clear = described.decrypted();
     check(Command::new("e2fsck").args(["-f", "-n"]).arg(&clear));
     let shown = Command::new("debugfs").args(["-R", "cat /root/written"]).arg(&clear).output();
     assert!(shown.unwrap().stdout == text.as_bytes());
@@ -189,7 +189,7 @@ fn a_power_cut_costs_a_debian_nothing_that_was_synced() {
     // The image is one over that file: it cannot be saved into it.
     what_was_left.save(&described.path("left.img"));
     fs::rename(described.path("left.img"), described.path("root.img")).unwrap();
-    check(Command::new("e2fsck").args(["-f", "-n"]).arg(decrypted(&described)));
+    check(Command::new("e2fsck").args(["-f", "-n"]).arg(described.decrypted()));
 }
 
 /// What the kernel has loaded is what cryptsetup makes of the same specification (see
@@ -215,14 +215,4 @@ fn tables(described: &Machine, debian: &Debian) {
     // And the kernel has counted no sector that is not authentic.
     let status = debian.run("dmsetup status ravelin-root.integrity");
     assert_eq!(status.split(' ').nth(3), Some("0"), "{status}");
-}
-
-/// The root's file system, in clear on the owner's machine.
-fn decrypted(described: &Machine) -> PathBuf {
-    let clear = described.path("clear.img");
-    let mut decrypt = Tool::Ravelin.command();
-    decrypt.args(["--quiet", "image", "decrypt"]).arg(described.path("root.img.toml"));
-    decrypt.arg("--key").arg(described.path("root.img.key"));
-    check(decrypt.arg("--output").arg(&clear));
-    clear
 }

@@ -5,6 +5,11 @@
 mod attacks;
 mod boots;
 mod debian;
+mod luks_path;
+mod made;
+mod network;
+mod power_cuts;
+mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +19,10 @@ use std::thread;
 use std::time::Duration;
 
 use vm_tests::nbd::Server;
-use vm_tests::{Environment, Launch, Running, Tool, WorkDir, free_port};
+use vm_tests::{Environment, Launch, NO_TIMER_CHECK, Running, Tool, WorkDir, free_port};
 
-use crate::fixtures::{check, directory, tree};
+use self::made::{Made, ROOM};
+use crate::fixtures::{check, directory};
 use crate::said::Said;
 use crate::simulator::{root_file, simulated};
 
@@ -55,44 +61,8 @@ impl Owners {
     }
 }
 
-/// An encrypted root, its sidecar and key: made once, copied for each test.
-struct Made {
-    directory: PathBuf,
-}
-
-/// The room of the root's file system.
-const ROOM: &str = "64M";
-
-impl Made {
-    /// A small one with the probe as its init.
-    fn get() -> &'static Made {
-        static MADE: LazyLock<Made> =
-            LazyLock::new(|| Made::of("encrypted", &tree(), &["--root-owned", "--size", ROOM]));
-        &MADE
-    }
-
-    /// The Debian. The image has no host keys: the first boot makes them.
-    fn debian() -> &'static Made {
-        static MADE: LazyLock<Made> = LazyLock::new(|| {
-            Made::of("encrypted-debian", &Tool::DebianRoot.path(), &["--size", "512M"])
-        });
-        &MADE
-    }
-
-    fn of(name: &str, from: &Path, options: &[&str]) -> Made {
-        let made = Made { directory: directory().join(name) };
-        fs::create_dir_all(&made.directory).unwrap();
-        let mut encrypt = Tool::Ravelin.command();
-        encrypt.args(["--quiet", "image", "encrypt"]).args(options).arg("--from").arg(from);
-        encrypt.arg("--output").arg(made.directory.join("root.img"));
-        encrypt.arg("--vm").arg(made.directory.join("vm.toml"));
-        check(&mut encrypt);
-        made
-    }
-}
-
-/// A VM with an encrypted root, as its owner describes it. The files are this test's
-/// own, so that it may play the host with them.
+/// A VM as its owner describes it. The files are this test's own, so that it may play
+/// the host with them.
 struct Machine {
     work: WorkDir,
     ssh: u16,
@@ -112,26 +82,39 @@ impl Machine {
     }
 
     fn of(made: &Made, owners: &[&str], more: &str) -> Self {
-        let machine = Self::copy_of(made);
+        let machine = Self::bare();
+        for entry in fs::read_dir(&made.directory).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, machine.path(path.file_name().unwrap())).unwrap();
+        }
+        machine.configure(owners, more);
+        machine
+    }
+
+    /// Ports, and a directory without a file.
+    fn bare() -> Self {
+        let (ssh, unlock, attest) = (free_port(), free_port(), free_port());
+        Self { work: WorkDir::new(), ssh, unlock, attest }
+    }
+
+    /// Makes its initramfs with these owners, where there are any, and more lines.
+    fn configure(&self, owners: &[&str], more: &str) {
         let lines: Vec<String> =
             owners.iter().map(|name| format!("\"{}\"", Owners::get().line(name))).collect();
-        let config = format!("unlock.owners = [{}]\n{more}", lines.join(", "));
-        fs::write(machine.path("ravelin.toml"), config).unwrap();
-        machine.make_initramfs();
-        machine.choose_ports();
-        machine
+        let owners = match lines.as_slice() {
+            [] => String::new(),
+            lines => format!("unlock.owners = [{}]\n", lines.join(", ")),
+        };
+        fs::write(self.path("ravelin.toml"), format!("{owners}{more}")).unwrap();
+        self.make_initramfs();
+        self.choose_ports();
+        let mut vm = self.vm();
+        let cmdline = format!("{} {NO_TIMER_CHECK}", vm["cmdline"].as_str().unwrap());
+        vm.insert("cmdline".to_owned(), cmdline.into());
+        self.set_vm(&vm);
     }
 
-    fn copy_of(made: &Made) -> Self {
-        let (ssh, unlock, attest) = (free_port(), free_port(), free_port());
-        let machine = Self { work: WorkDir::new(), ssh, unlock, attest };
-        for name in ["root.img", "root.img.toml", "root.img.key", "vm.toml"] {
-            fs::copy(made.directory.join(name), machine.path(name)).unwrap();
-        }
-        machine
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.work.join(name)
     }
 
@@ -257,6 +240,17 @@ impl Machine {
         let sidecar: toml::Table = sidecar.parse().unwrap();
         let partition = &sidecar["disk"]["partition"];
         u64::try_from(partition["offset"].as_integer().unwrap()).unwrap()
+    }
+
+    /// The root's file system, in clear on the owner's machine.
+    #[track_caller]
+    fn decrypted(&self) -> PathBuf {
+        let clear = self.path("clear.img");
+        let mut decrypt = Tool::Ravelin.command();
+        decrypt.args(["--quiet", "image", "decrypt"]).arg(self.path("root.img.toml"));
+        decrypt.arg("--key").arg(self.path("root.img.key"));
+        check(decrypt.arg("--output").arg(&clear));
+        clear
     }
 
     /// The volume specification of the sidecar.
