@@ -30,9 +30,9 @@ Examples:
   ravelin image encrypt --from app.tar --image app:1 --output root.img --customize vm-users.toml
   cryptsetup open --key-file root.img.key root.img root    # with --layout bare, as root
 
-A directory, a tar or the ext4 of a disk image becomes an ext4 with a journal (by mke2fs, which has to be installed); an
-image of a file system is taken as it is. Nothing needs root. With --size, an ext4 is made that
-large, and around an image is room to grow (resize2fs, in the guest).
+A directory, a tar, a container image or the ext4 of a disk image becomes an ext4 with a journal (by
+mke2fs, which has to be installed); another file system is taken as it is. Nothing needs root. With
+--size, an ext4 is made that large, and around an image is room to grow (resize2fs, in the guest).
 
 SSH host keys of a directory or a tar stay out of the image: VMs made from one source would share
 them. The guest makes its own on its encrypted root and keeps them (ssh.host_keys,

@@ -32,8 +32,9 @@ Examples:
 ///
 /// `initramfs` makes the archive with PID 1, `verity` the disk with its hash tree; both can
 /// write the VM description. `verify` checks a disk. `encrypt` makes a disk that only the owner's
-/// key opens, and `decrypt` is the way back. `audit` tells what does not belong into a public image. Outputs appear under their names only when
-/// they are complete: an interrupted or failed command leaves the old file, or none.
+/// key opens, and `decrypt` is the way back. `audit` tells what does not belong into a public image.
+/// Outputs appear under their names only when they are complete: an interrupted or failed command
+/// leaves the old file, or none.
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) enum Image {
