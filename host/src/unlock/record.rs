@@ -230,7 +230,7 @@ mod tests {
         std::fs::write(&other, instance(1, None).to_string()).unwrap();
         std::os::unix::fs::symlink(&other, record.path()).unwrap();
         assert!(matches!(record.read(), Err(RecordError::Link { .. })));
-        let written = write(&[record.clone()], &instance(2, None));
+        let written = write(std::slice::from_ref(&record), &instance(2, None));
         assert!(matches!(written, Err(RecordError::Link { .. })));
         assert_eq!(std::fs::read_to_string(&other).unwrap(), instance(1, None).to_string());
         let lock_path = with_end(record.path(), ".lock");
