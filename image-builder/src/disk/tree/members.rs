@@ -20,7 +20,7 @@ use super::header::{BLOCK, padding};
 const DESCRIPTION: u64 = 4 << 20;
 
 /// A tar that is read member by member.
-pub(super) struct Members<R> {
+pub(in crate::disk) struct Members<R> {
     inner: R,
     /// Bytes read so far.
     offset: u64,
@@ -32,16 +32,16 @@ pub(super) struct Members<R> {
 }
 
 /// What describes a member.
-pub(super) struct Member {
-    pub(super) header: Header,
-    pub(super) path: Vec<u8>,
-    pub(super) link: Vec<u8>,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
+pub(in crate::disk) struct Member {
+    pub(in crate::disk) header: Header,
+    pub(in crate::disk) path: Vec<u8>,
+    pub(in crate::disk) link: Vec<u8>,
+    pub(in crate::disk) uid: u64,
+    pub(in crate::disk) gid: u64,
     /// Bytes of content, holes included.
-    pub(super) size: u64,
+    pub(in crate::disk) size: u64,
     /// PAX records in order, the last of a name counts.
-    pub(super) records: Vec<(String, Vec<u8>)>,
+    pub(in crate::disk) records: Vec<(String, Vec<u8>)>,
     /// Where the stored pieces belong; `None` if all is stored.
     map: Option<Vec<Piece>>,
 }
@@ -53,18 +53,18 @@ struct Piece {
 }
 
 impl<R: Read> Members<R> {
-    pub(super) fn new(inner: R) -> Self {
+    pub(in crate::disk) fn new(inner: R) -> Self {
         Members { inner, offset: 0, left: 0, padding: 0, budget: 0 }
     }
 
     /// How many bytes were read.
-    pub(super) fn offset(&self) -> u64 {
+    pub(in crate::disk) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The next member; `None` at the end marker. [`io::ErrorKind::UnexpectedEof`]
     /// if the tar ends before it.
-    pub(super) fn next(&mut self) -> io::Result<Option<Member>> {
+    pub(in crate::disk) fn next(&mut self) -> io::Result<Option<Member>> {
         self.skip()?;
         self.budget = DESCRIPTION;
         let (mut path, mut link, mut records) = (None, None, None);
@@ -102,7 +102,7 @@ impl<R: Read> Members<R> {
     }
 
     /// The content of the member that [`Members::next`] gave.
-    pub(super) fn content<'a>(&'a mut self, member: &Member) -> Content<'a, R> {
+    pub(in crate::disk) fn content<'a>(&'a mut self, member: &Member) -> Content<'a, R> {
         let pieces = match &member.map {
             Some(map) => map.clone(),
             None => vec![Piece { offset: 0, length: member.size }],
@@ -112,7 +112,7 @@ impl<R: Read> Members<R> {
 
     /// Reads what follows the end marker, so that a decompressor checks its
     /// checksums and a writer of a pipe is not interrupted. True if it is all zeros.
-    pub(super) fn only_zeros_follow(&mut self) -> io::Result<bool> {
+    pub(in crate::disk) fn only_zeros_follow(&mut self) -> io::Result<bool> {
         let mut buffer = vec![0; 1 << 16];
         loop {
             match self.read_some(&mut buffer)? {
@@ -263,7 +263,7 @@ impl<R: Read> Members<R> {
 }
 
 /// A member's content, with its holes as zeros.
-pub(super) struct Content<'a, R> {
+pub(in crate::disk) struct Content<'a, R> {
     members: &'a mut Members<R>,
     pieces: std::vec::IntoIter<Piece>,
     /// The piece that is being read, or that comes next.

@@ -29,7 +29,7 @@ pub(super) use compression::is_compressed;
 pub(crate) use directory::Directory;
 pub(crate) use error::Shown;
 pub use error::TreeError;
-pub(super) use members::checksum;
+pub(super) use members::{Members, checksum};
 pub use notes::{Note, Notes};
 pub(crate) use tarball::Tarball;
 
