@@ -267,6 +267,68 @@ fn same_from_ext4(tools: &Tools, tree: &Path, directory: &Path, variants: &[&[&s
     }
 }
 
+/// What mke2fs does not take from a tar arrives in an ext4 as well: lists and attributes.
+#[test]
+fn attributes_go_from_ext4_to_ext4() {
+    let Some(tools) = Tools::find() else { return };
+    let Some(e2fsck) = oracle("e2fsck", "e2fsprogs") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let tree = tree(directory.path());
+    // More values than are set at once, and more than an inode has room for.
+    for number in 0..150_u32 {
+        let path = tree.join(format!("a/numbered {number}"));
+        fs::write(&path, "").unwrap();
+        xattr(&path, "user.number of it", &number.to_le_bytes());
+        xattr(&path, "user.same", &[7; 300]);
+    }
+    let raw = directory.path().join("root.raw");
+    tools.mke2fs(&raw, &["-t", "ext4", "-b", "4096"], Some(&tree), "96M");
+    let image = tools.qcow2(&raw, &[]);
+    let into = directory.path().join("into");
+    fs::create_dir(&into).unwrap();
+    let ext4 = |source: &str| {
+        let source = if source.is_empty() { &tree } else { &image };
+        let built =
+            build_disk(Source::detect(source).unwrap(), &options(FsType::Ext4), &into).unwrap();
+        assert_eq!(built.notes.list, []);
+        (extract_partition(&built, &into), built.sidecar.verity.root_hash)
+    };
+    let (made, hash) = ext4("image");
+    run(Command::new(e2fsck).arg("-fn").arg(&made));
+    let (expected, found) = (attributes_of(&raw), attributes_of(&made));
+    assert!(expected.len() > 155);
+    assert_eq!(found, expected);
+    assert_eq!(ext4("image").1, hash, "the same every time");
+    ext4("");
+    assert_eq!(attributes_of(&made), expected);
+}
+
+/// All attributes in an ext4 image, by path.
+fn attributes_of(image: &Path) -> Vec<(Vec<u8>, String, Vec<u8>)> {
+    let ext4 = Ext4::open(File::open(image).unwrap(), image.metadata().unwrap().len()).unwrap();
+    let (mut found, mut directories) = (Vec::new(), vec![(Vec::new(), 2)]);
+    while let Some((path, number)) = directories.pop() {
+        let directory = ext4.inode(number).unwrap();
+        let names = ext4.names(&directory).unwrap();
+        let below =
+            names.into_iter().map(|(name, number)| ([&path[..], b"/", &name].concat(), number));
+        for (path, number) in below {
+            let inode = ext4.inode(number).unwrap();
+            let attributes = ext4.attributes(&inode).unwrap().into_iter();
+            found.extend(attributes.map(|(name, value)| (path.clone(), name, value)));
+            if inode.is_directory() {
+                directories.push((path, number));
+            }
+        }
+        if number == 2 {
+            let attributes = ext4.attributes(&directory).unwrap().into_iter();
+            found.extend(attributes.map(|(name, value)| (Vec::new(), name, value)));
+        }
+    }
+    found.sort();
+    found
+}
+
 /// An index over a directory's names, and a file of more than 4 GiB with holes: read in place.
 #[test]
 fn large_directories_and_large_files_are_read() {

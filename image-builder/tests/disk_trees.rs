@@ -313,6 +313,8 @@ fn what_a_file_system_cannot_hold_is_refused_or_noted() {
     let directory = tempfile::tempdir().unwrap();
     let tree = source(directory.path(), FsType::Squashfs);
     let _listener = std::os::unix::net::UnixListener::bind(tree.join("socket")).unwrap();
+    // debugfs could take what follows a quotation mark for something else.
+    disk_common::xattr(&tree.join("tmp"), "user.\"quoted\" name", b"value");
     let strict = options(FsType::Ext4);
     let refused = build_disk(Source::Directory(tree.clone()), &strict, directory.path());
     assert!(
@@ -322,7 +324,8 @@ fn what_a_file_system_cannot_hold_is_refused_or_noted() {
     assert_eq!(disk_common::names(directory.path()), ["tree"]);
     let lax = image_builder::disk::Options { xattrs: Xattrs::Drop, ..strict };
     let built = build_disk(Source::Directory(tree), &lax, directory.path()).unwrap();
-    let dropped = Note::AttributeDropped { path: b"tmp".into(), name: "user.large".into() };
+    let dropped =
+        Note::AttributeDropped { path: b"tmp".into(), name: "user.\"quoted\" name".into() };
     assert!(built.notes.list.contains(&dropped), "{:?}", built.notes);
     let skipped = Note::SocketSkipped { path: b"socket".into() };
     assert!(built.notes.list.contains(&skipped), "{:?}", built.notes);

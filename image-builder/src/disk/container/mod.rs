@@ -32,7 +32,7 @@ use super::source::Opening;
 use super::tree::{
     Entry, Kind, Note, Sink, Tarball, Tree, TreeError, damaged, is_compressed, plain,
 };
-use crate::output::Output;
+use crate::output;
 use crate::progress::Progress;
 use merged::Merged;
 use store::Store;
@@ -53,12 +53,12 @@ pub(crate) struct Container {
 impl Container {
     fn new(store: &Store, opening: &Opening<'_>) -> Result<Container, BuildError> {
         let layers = select::layers(store, opening.image)?;
-        let mut spool = Spool::new(Output::create(opening.scratch)?);
+        let mut spool = Spool::new(output::scratch(opening.scratch)?);
         let mut merged = Merged::new(LIMITS);
         for layer in &layers {
             unpack::apply(store, layer, &mut spool, &mut merged, opening.progress)?;
         }
-        Ok(Container { merged, content: spool.into_file()? })
+        Ok(Container { merged, content: spool.into_file() })
     }
 
     pub(crate) fn stream<S: Sink>(
@@ -126,9 +126,9 @@ pub(super) fn tar(name: &str, reader: Reader, opening: &Opening<'_>) -> Result<T
         Some(file) => file,
         None => {
             opening.progress.stage("unpacking the container image", None);
-            let spool = Output::create(opening.scratch)?;
-            copy(name, &mut tar, spool.file(), opening.progress)?;
-            spool.file().try_clone().map_err(|source| BuildError::Scratch { source })?
+            let spool = output::scratch(opening.scratch)?;
+            copy(name, &mut tar, &spool, opening.progress)?;
+            spool
         }
     };
     let store = Store::archive(name, file)?;

@@ -10,7 +10,6 @@ use super::select::Layer;
 use super::store::{Store, Window, check_size};
 use crate::disk::BuildError;
 use crate::disk::tree::{Entry, Members, TreeError, damaged, parse, plain};
-use crate::output::Output;
 use crate::progress::Progress;
 
 /// The most that all layers unpack to, in bytes.
@@ -20,23 +19,22 @@ pub(super) const LIMITS: Limits = Limits { members: 2 << 20, bytes: 256 << 20 };
 
 /// Unpacked layers, one after the other.
 pub(super) struct Spool {
-    output: Output,
+    file: File,
     bytes: u64,
 }
 
 impl Spool {
-    pub(super) fn new(output: Output) -> Spool {
-        Spool { output, bytes: 0 }
+    pub(super) fn new(file: File) -> Spool {
+        Spool { file, bytes: 0 }
     }
 
     /// The file; it has no name and is gone when nobody reads it any more.
-    pub(super) fn into_file(self) -> Result<Arc<File>, BuildError> {
-        let file = self.output.file().try_clone();
-        Ok(Arc::new(file.map_err(|source| BuildError::Scratch { source })?))
+    pub(super) fn into_file(self) -> Arc<File> {
+        Arc::new(self.file)
     }
 
     fn window(&self, offset: u64) -> io::Result<Window> {
-        let file = Arc::new(self.output.file().try_clone()?);
+        let file = Arc::new(self.file.try_clone()?);
         Ok(Window::new(file, offset, self.bytes.saturating_sub(offset)))
     }
 
@@ -61,7 +59,7 @@ impl Spool {
         let mut tar = plain(Box::new(Counted { inner: blob, progress })).map_err(unreadable)?;
         let start = self.bytes;
         let mut hasher = layer.diff_id.hasher();
-        let mut out = BufWriter::with_capacity(1 << 18, self.output.file());
+        let mut out = BufWriter::with_capacity(1 << 18, &self.file);
         let mut buffer = vec![0; 1 << 18];
         let scratch = |source| BuildError::Scratch { source };
         loop {

@@ -75,6 +75,25 @@ impl<'a> Debugfs<'a> {
         Ok(())
     }
 
+    /// Sets attributes of files: inode, name, and a file with the value. A name has no control
+    /// characters and no quotation mark. `created` is the time that the file system says.
+    pub(crate) fn set_attributes<'b>(
+        &self,
+        wanted: impl Iterator<Item = (u32, &'b str, &'b File)>,
+        created: u32,
+    ) -> Result<(), BuildError> {
+        let args: [OsString; 4] = ["-w".into(), "-f".into(), "-".into(), path_of(self.file).into()];
+        let variables = [("E2FSPROGS_FAKE_TIME", created.max(1).to_string())];
+        let mut running = self.tool.start(&args, &variables, None)?;
+        for (inode, name, value) in wanted {
+            let line = format!("ea_set -f {} <{inode}> \"{name}\"\n", path_of(value));
+            running.write_all(line.as_bytes()).map_err(BuildError::Feed)?;
+        }
+        running.flush().map_err(BuildError::Feed)?;
+        running.finish()?;
+        Ok(())
+    }
+
     fn ask(&self, question: &str) -> Result<String, BuildError> {
         Ok(self.tool.ask(&["-R", question, &path_of(self.file)])?)
     }

@@ -12,7 +12,7 @@ use std::io::{BufWriter, Seek, Write};
 use protocol::config::FsType;
 
 use super::tool::{Tool, Wanted};
-use super::{Place, Settings, path_of, rules, scratch};
+use super::{Place, Settings, attributes, path_of, rules, scratch};
 use crate::disk::tree::{Canonical, Dialect, Notes, Totals};
 use crate::disk::{BuildError, Prepared};
 use crate::output;
@@ -29,8 +29,8 @@ const DIALECT: Dialect = Dialect {
     fs: FsType::Ext4,
     fractions: false,
     root_member: true,
-    // The others it passes over without a word.
-    takes_attribute: |name| name == "security.capability",
+    // Capabilities it takes itself.
+    takes_attribute: attributes::takes,
 };
 
 const BLOCK: u64 = 4096;
@@ -119,6 +119,7 @@ pub(super) fn make(
     progress.stage("making the ext4 file system", None);
     let running = run(&tool, settings, place.file, Numbers::of(&totals, shape)?, input)?;
     notes.extend(running);
+    attributes::complete(&spool, place.file, settings, place.beside, &mut notes)?;
     Ok(notes)
 }
 

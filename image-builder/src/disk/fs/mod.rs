@@ -10,6 +10,7 @@
 //! What reaches the bytes of a file system is the tree, the seed and the
 //! options: no environment, clock, user, configuration file or core count.
 
+mod attributes;
 mod debugfs;
 mod depmod;
 mod erofs;

@@ -187,7 +187,7 @@ pub enum TreeError {
         "{}: has the attribute {}, which {} cannot take{}; choose another file system (erofs \
          takes user, trusted, security and ACL attributes), or have such attributes left out",
         Shown(.path), Shown(.name.as_bytes()), fs.as_str(),
-        if *fs == FsType::Ext4 { " from a tar (mke2fs reads security.capability alone)" } else { "" }
+        if *fs == FsType::Ext4 { " (or not as large)" } else { "" }
     )]
     Attribute {
         /// Path in the tree.

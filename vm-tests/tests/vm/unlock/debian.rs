@@ -113,7 +113,7 @@ fn a_debian_lives_on_an_encrypted_root() {
 /// The Debian out of a cloud image.
 #[test]
 fn a_cloud_image_lives_on_an_encrypted_root() {
-    let made = Made::of("encrypted-cloud", cloud_image(), &["--size", "512M"]);
+    let made = encrypted("encrypted-cloud", cloud_image(), &["--size", "512M"]);
     let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
@@ -127,7 +127,7 @@ fn a_cloud_image_lives_on_an_encrypted_root() {
 fn a_container_archive_lives_on_an_encrypted_root() {
     let containers = Containers::get();
     let options = ["--size", "512M", "--customize", containers.customization().to_str().unwrap()];
-    let made = Made::of("encrypted-container", &containers.archive(), &options);
+    let made = encrypted("encrypted-container", &containers.archive(), &options);
     let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
