@@ -1,7 +1,7 @@
 //! The documents of a container image: index, manifest, configuration, and what docker saves.
 //!
 //! The input is a list of parts, one below the other, that end with a line `%`. `@N` in a part
-//! is the digest of part N, and `#N` its size, so that what lies below a changed part is still
+//! is the digest of part N, `$N` the path of its blob, and `#N` its size, so that what lies below a changed part is still
 //! reached. The first part is `index.json`, or `manifest.json` if it begins with a bracket;
 //! all others are blobs.
 
@@ -9,12 +9,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::image::{file, look_at};
 
+/// The end of a part.
+const END: &str = "\n%\n";
 /// The most parts.
 const PARTS: usize = 9;
 
 pub(super) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let mut parts: Vec<String> = text.split("\n%\n").take(PARTS).map(str::to_owned).collect();
+    let mut parts: Vec<String> = text.split(END).take(PARTS).map(str::to_owned).collect();
     let mut tar = file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
     // From the last: a part names those after it.
     for at in (0..parts.len()).rev() {
@@ -23,6 +25,7 @@ pub(super) fn run(data: &[u8]) {
         for earlier in parts.iter_mut().take(at) {
             *earlier = earlier
                 .replace(&format!("@{at}"), &format!("sha256:{digest}"))
+                .replace(&format!("${at}"), &format!("blobs/sha256/{digest}"))
                 .replace(&format!("#{at}"), &part.len().to_string());
         }
         let name = match at {
@@ -44,12 +47,24 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let config =
         r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["@3"]}}"#;
     let index = r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@1","size":#1,"annotations":{"org.opencontainers.image.ref.name":"a:1"},"platform":{"os":"linux","architecture":"amd64"}}]}"#;
-    let nested = r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"@4","size":#4}]}"#;
-    // Part 4 of the second seed stands for the index that part 0 is in the first.
-    let deep = [nested, &manifest, config, "", index];
-    let saved = r#"[{"Config":"blobs/sha256/2","RepoTags":["a:1"],"Layers":["blobs/sha256/3"]}]"#;
-    [&[index, &manifest, config, ""][..], &deep, &[saved, "", config, ""]]
-        .iter()
-        .map(|parts| parts.join("\n%\n").into_bytes())
-        .collect()
+    let saved = r#"[{"Config":"$2","RepoTags":["a:1"],"Layers":["$3"]}]"#;
+    let nested = r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"@1","size":#1}]}"#;
+    let plain = [index, &manifest, config, ""].join(END);
+    // The same, one part further down.
+    let deeper: String = plain
+        .chars()
+        .scan(false, |marked, c| {
+            let c = match c {
+                '1'..='8' if *marked => char::from_digit(c.to_digit(10)? + 1, 10)?,
+                c => c,
+            };
+            *marked = matches!(c, '@' | '#');
+            Some(c)
+        })
+        .collect();
+    vec![
+        plain.into_bytes(),
+        [nested, &deeper].join(END).into_bytes(),
+        [saved, "", config, ""].join(END).into_bytes(),
+    ]
 }

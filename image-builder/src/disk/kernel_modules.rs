@@ -15,6 +15,9 @@ use super::tree::{
 use crate::kernel::{KernelFileError, package_files};
 use crate::modules::{ModuleError, ModuleTree};
 
+/// The most bytes of a package's modules. (Debian's have 500 MB.)
+const MAX_MODULES: u64 = 8 << 30;
+
 /// Where modules come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModuleSource {
@@ -66,6 +69,9 @@ pub enum AddModulesError {
     /// A directory for the package's files cannot be used.
     #[error("a temporary directory cannot be used; is there enough room?")]
     Scratch(#[source] io::Error),
+    /// The package unpacks to more than any.
+    #[error("the modules of the package have more than {} GiB", MAX_MODULES >> 30)]
+    Bomb,
 }
 
 /// Modules that are ready to be put in.
@@ -113,7 +119,7 @@ fn unpack(path: &Path, tools: &Tools) -> Result<(PathBuf, tempfile::TempDir), Bu
     let scratch = tempfile::tempdir().map_err(AddModulesError::Scratch)?;
     let modules = scratch.path().join("lib/modules");
     fs::create_dir_all(&modules).map_err(AddModulesError::Scratch)?;
-    let unpacker = Unpacker { root: scratch.path().to_owned() };
+    let unpacker = Unpacker { root: scratch.path().to_owned(), left: MAX_MODULES };
     Tarball::plain(&name, plain).stream(|_| Ok(unpacker))?;
     let mut found: Vec<String> = fs::read_dir(&modules)
         .and_then(|list| {
@@ -136,6 +142,8 @@ fn unpack(path: &Path, tools: &Tools) -> Result<(PathBuf, tempfile::TempDir), Bu
 /// that nobody else knows. As no link is made, no name leads out of it.
 struct Unpacker {
     root: PathBuf,
+    /// How many bytes may come.
+    left: u64,
 }
 
 impl Sink for Unpacker {
@@ -147,7 +155,8 @@ impl Sink for Unpacker {
         let to = self.root.join(std::ffi::OsStr::from_bytes(path));
         let made = match entry.kind {
             Kind::Directory => fs::create_dir_all(&to),
-            Kind::File { .. } => {
+            Kind::File { size } => {
+                self.left = self.left.checked_sub(size).ok_or(AddModulesError::Bomb)?;
                 let parent = to.parent().map_or(Ok(()), fs::create_dir_all);
                 parent.and_then(|()| io::copy(content, &mut File::create_new(&to)?)).map(drop)
             }

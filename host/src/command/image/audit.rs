@@ -23,6 +23,8 @@ Everything is told, also what `image verity` leaves out by itself. With --strict
 1 if anything is found that does not belong into a public image; authorized_keys and privileged
 programs are information and do not count. docs/import.md has the table of all rules.
 
+The layers of a container image are unpacked into a file without a name in $TMPDIR (else /tmp).
+
 Secrets are found by the form of small files' content. Some are missed, and some findings are
 none: it is a help, and no proof.
 

@@ -196,7 +196,10 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
         threads: arguments.threads,
     };
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
+    let [customize, modules] = arguments.preparation.files();
     places::distinct(&[
+        customize,
+        modules,
         ("--from", Some(arguments.source.path())),
         ("--output", Some(&arguments.output)),
         ("the sidecar", Some(&sidecar)),

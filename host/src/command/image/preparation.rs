@@ -1,6 +1,6 @@
 //! What is taken out of the source and put into the root: the same for both kinds of disks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use image_builder::disk::clean::{Clean, RuleId};
@@ -44,6 +44,11 @@ pub(super) struct PreparationArguments {
 }
 
 impl PreparationArguments {
+    /// The files that are read, by their options.
+    pub(super) fn files(&self) -> [(&'static str, Option<&Path>); 2] {
+        [("--customize", self.customize.as_deref()), ("--modules", self.modules.as_deref())]
+    }
+
     /// What is to be done with a source, of which `usual` is left out unless something else is
     /// said.
     pub(super) fn of(

@@ -94,16 +94,15 @@ impl<S: Sink> Cleaner<S> {
 impl<S: Sink> Sink for Cleaner<S> {
     fn add(&mut self, mut entry: Entry, content: &mut dyn Read) -> Result<(), BuildError> {
         self.check(&entry)?;
-        let mut small = None;
+        let mut bytes = Vec::new();
         if let Kind::File { size } = entry.kind
             && (1..=content::MOST).contains(&size)
         {
-            small = Some(read(&entry.path, size, content)?);
+            bytes = read(&entry.path, size, content)?;
         } else if entry.path == b"etc/fstab" && matches!(entry.kind, Kind::File { size: 1.. }) {
             let problem = "has more than 256 KiB, which no fstab has";
             return Err(TreeError::Member { path: entry.path, problem }.into());
         }
-        let mut bytes = small.take().unwrap_or_default();
         let is_small = !bytes.is_empty();
 
         let mut told = false;

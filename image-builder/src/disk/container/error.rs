@@ -120,9 +120,9 @@ pub enum ContainerError {
         bytes: u64,
     },
     /// Layers that unpack to more than any image.
-    #[error("{part}: the layers unpack to more than {} GiB", .most >> 30)]
+    #[error("{part}: unpacks, with what comes before it, to more than {} GiB", .most >> 30)]
     Bomb {
-        /// The layer.
+        /// The layer, or the archive.
         part: String,
         /// The limit in bytes.
         most: u64,

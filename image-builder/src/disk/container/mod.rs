@@ -21,7 +21,7 @@ mod unpack;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ use crate::output;
 use crate::progress::Progress;
 use merged::Merged;
 use store::Store;
-use unpack::{LIMITS, Spool};
+use unpack::{LIMITS, MAX_UNPACKED, Spool};
 
 /// How much of a tar tells what it is: its first member, with a long name and attributes.
 const HEAD: u64 = 1 << 14;
@@ -164,13 +164,13 @@ fn whole(file: &File) -> io::Result<Option<File>> {
     if is_compressed(&head) { Ok(None) } else { file.try_clone().map(Some) }
 }
 
+/// Unpacks an archive.
 fn copy(
     name: &str,
     from: &mut impl Read,
     mut to: &File,
     progress: &dyn Progress,
 ) -> Result<(), BuildError> {
-    use std::io::Write;
     let mut buffer = vec![0; 1 << 18];
     let mut bytes = 0_u64;
     loop {
@@ -181,6 +181,10 @@ fn copy(
             Err(error) => return Err(damaged(name, bytes, error).into()),
         };
         bytes = bytes.saturating_add(count as u64);
+        if bytes > MAX_UNPACKED {
+            let (part, most) = (name.to_owned(), MAX_UNPACKED);
+            return Err(ContainerError::Bomb { part, most }.into());
+        }
         let read = buffer.get(..count).unwrap_or_default();
         to.write_all(read).map_err(|source| BuildError::Scratch { source })?;
         progress.advance(count as u64);

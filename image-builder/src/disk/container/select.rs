@@ -7,7 +7,7 @@ use super::documents::{
 use super::error::ContainerError;
 use super::store::Store;
 
-/// The most images that one layout or archive may hold.
+/// The most images that one layout or archive may hold, and the most indexes.
 const MAX_IMAGES: usize = 1024;
 /// The most layers of an image. (Docker takes 127.)
 const MAX_LAYERS: usize = 1024;
@@ -45,14 +45,13 @@ fn of_layout(store: &Store, wanted: Option<&str>) -> Result<Vec<Layer>, Containe
     let part = "index.json";
     let top: Index = parse(part, &store.document(part)?)?;
     let top = top.checked(part)?;
-    let mut images = Vec::new();
+    let mut found = Found { images: Vec::new(), indexes: 0 };
     for descriptor in &top {
         let names: Vec<String> = descriptor.names().cloned().collect();
-        collect(store, descriptor, &names, MAX_DEPTH, &mut images)?;
+        collect(store, descriptor, &names, MAX_DEPTH, &mut found)?;
     }
-    let found = images
-        .iter()
-        .map(|image| Known { names: &image.names, digest: Some(&image.descriptor.digest) });
+    let images = found.images;
+    let found = images.iter().map(Image::known);
     let chosen: Vec<&Image> = match wanted {
         Some(wanted) => {
             let all = known(found.clone());
@@ -76,9 +75,8 @@ fn of_layout(store: &Store, wanted: Option<&str>) -> Result<Vec<Layer>, Containe
         if fit.is_empty() {
             return Err(ContainerError::Platform { name, found: platforms });
         }
-        let several =
-            fit.iter().map(|i| Known { names: &i.names, digest: Some(&i.descriptor.digest) });
-        return Err(ContainerError::Several { name, found: known(several) });
+        let found = known(fit.iter().map(|image| image.known()));
+        return Err(ContainerError::Several { name, found });
     };
     let part = image.descriptor.digest.blob();
     let manifest: Manifest = parse(&part, &store.described(&image.descriptor)?)?;
@@ -100,11 +98,22 @@ struct Image {
 }
 
 impl Image {
+    fn known(&self) -> Known<'_> {
+        Known { names: &self.names, digest: Some(&self.descriptor.digest) }
+    }
+
     /// Without a platform, only the configuration says it.
     fn may_fit(&self) -> bool {
         let platform = self.descriptor.platform.as_ref();
         platform.is_none_or(|p| p.os == "linux" && p.architecture == "amd64")
     }
+}
+
+/// What was found below an index.
+struct Found {
+    images: Vec<Image>,
+    /// How many other indexes were read: one may name another many times.
+    indexes: usize,
 }
 
 /// The images below a descriptor; what is neither an image nor an index (signatures and the
@@ -114,25 +123,29 @@ fn collect(
     descriptor: &Descriptor,
     names: &[String],
     depth: usize,
-    images: &mut Vec<Image>,
+    found: &mut Found,
 ) -> Result<(), ContainerError> {
     let part = descriptor.digest.blob();
     let unsupported = |problem: String| ContainerError::Unsupported { part: part.clone(), problem };
     match descriptor.kind() {
         MediaType::Manifest => {
-            if images.len() >= MAX_IMAGES {
+            if found.images.len() >= MAX_IMAGES {
                 return Err(unsupported(format!("is one of more than {MAX_IMAGES} images")));
             }
-            images.push(Image { descriptor: descriptor.clone(), names: names.to_vec() });
+            found.images.push(Image { descriptor: descriptor.clone(), names: names.to_vec() });
         }
         MediaType::Index => {
             let deeper = depth.checked_sub(1);
             let deeper = deeper.ok_or_else(|| {
                 unsupported(format!("is an index below more than {MAX_DEPTH} others"))
             })?;
+            found.indexes = found.indexes.saturating_add(1);
+            if found.indexes > MAX_IMAGES {
+                return Err(unsupported(format!("is one of more than {MAX_IMAGES} indexes")));
+            }
             let index: Index = parse(&part, &store.described(descriptor)?)?;
             for descriptor in index.checked(&part)? {
-                collect(store, &descriptor, names, deeper, images)?;
+                collect(store, &descriptor, names, deeper, found)?;
             }
         }
         MediaType::Config | MediaType::Layer | MediaType::Other => {}

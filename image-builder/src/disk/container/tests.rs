@@ -157,6 +157,11 @@ fn refused(layers: &[&[Vec<u8>]]) -> String {
     text(merged(layers))
 }
 
+/// Why an archive of these members is refused.
+fn text_of(members: &[Vec<u8>]) -> String {
+    text(list_of(archive(members), None))
+}
+
 fn text(outcome: Result<Vec<String>, BuildError>) -> String {
     let error = outcome.unwrap_err();
     let mut text = error.to_string();
@@ -482,6 +487,20 @@ fn an_image_is_chosen_by_platform_and_name() {
     members.extend([file("oci-layout", LAYOUT), index(&[deep])]);
     let error = text(list_of(archive(&members), None));
     assert!(error.contains("below more than 4 others"), "{error}");
+    // One that names another very often.
+    for (inner, manifest, said) in [
+        (vec![], String::new(), "is one of more than 1024 indexes"),
+        (other, other_manifest, "is one of more than 1024 images"),
+    ] {
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{manifest}]}}"#);
+        let index_type = "application/vnd.oci.image.index.v1+json";
+        let (member, descriptor) = blob(index_type, text.as_bytes());
+        let many = if inner.is_empty() { descriptor } else { manifest };
+        let mut members = inner;
+        members.extend([file("oci-layout", LAYOUT), index(&vec![many; 2000]), member]);
+        let error = text_of(&members);
+        assert!(error.contains(said), "{error}");
+    }
     let plain = archive(&[file("etc", "1")]);
     let error = text(list_of(plain, Some("x")));
     assert!(error.contains("is no container image"), "{error}");

@@ -12,8 +12,8 @@ use crate::disk::BuildError;
 use crate::disk::tree::{Entry, Members, TreeError, damaged, parse, plain};
 use crate::progress::Progress;
 
-/// The most that all layers unpack to, in bytes.
-const MAX_UNPACKED: u64 = 128 << 30;
+/// The most that all layers unpack to, and an archive, in bytes.
+pub(super) const MAX_UNPACKED: u64 = 128 << 30;
 /// Two million members take some 400 MB of memory, and their names this beside it.
 pub(super) const LIMITS: Limits = Limits { members: 2 << 20, bytes: 256 << 20 };
 

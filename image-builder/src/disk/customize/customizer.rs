@@ -18,6 +18,8 @@ pub(crate) struct Customizer<S> {
     inner: S,
     users: Vec<User>,
     files: BTreeMap<Vec<u8>, Placed>,
+    /// The paths of all files that are declared, those of users included.
+    taken: BTreeSet<Vec<u8>>,
     /// The directories on the way to what is declared.
     directories: BTreeSet<Vec<u8>>,
     /// Those of them that the tree has.
@@ -33,6 +35,12 @@ impl<S: Sink> Customizer<S> {
         let Customization { users, files } = customization;
         let files: BTreeMap<Vec<u8>, Placed> =
             files.into_iter().map(|file| (file.path.clone(), file)).collect();
+        let mut taken: BTreeSet<Vec<u8>> = files.keys().cloned().collect();
+        let with_keys = users.iter().filter(|user| !user.authorized_keys.is_empty());
+        taken.extend(with_keys.map(|user| {
+            let [_, _, keys] = home_paths(user);
+            keys
+        }));
         let mut directories = BTreeSet::new();
         for path in files.keys().cloned().chain(users.iter().flat_map(paths_of)) {
             let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -42,6 +50,7 @@ impl<S: Sink> Customizer<S> {
             inner,
             users,
             files,
+            taken,
             directories,
             found: BTreeSet::new(),
             replaced: BTreeSet::new(),
@@ -133,15 +142,6 @@ impl<S: Sink> Customizer<S> {
         add(keys, Kind::File { size }, 0o600, content.into_bytes());
     }
 
-    /// Whether a path is one that a file of ours takes.
-    fn takes(&self, path: &[u8]) -> bool {
-        let key = |user: &User| {
-            let [_, _, keys] = home_paths(user);
-            !user.authorized_keys.is_empty() && keys == path
-        };
-        self.files.contains_key(path) || self.users.iter().any(key)
-    }
-
     /// Holds a file of accounts back.
     fn hold(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), BuildError> {
         let path = entry.path.clone();
@@ -179,7 +179,7 @@ impl<S: Sink> Sink for Customizer<S> {
             let (path, target) = (entry.path, target.clone());
             return Err(TreeError::LeftOutLink { path, target }.into());
         }
-        if self.takes(&entry.path) {
+        if self.taken.contains(&entry.path) {
             if !matches!(entry.kind, Kind::File { .. } | Kind::HardLink { .. }) {
                 return Err(in_the_way(&entry, "a file of this name is declared").into());
             }

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use vm_tests::nbd::{Image, PowerCut, Server, Survival, Taken};
 use vm_tests::{Random, Running, Stop, sha256};
 
-use super::{Machine, Made};
+use super::Machine;
+use super::made::{Made, encrypted};
 use crate::attested::Owner;
 use crate::containers::{Containers, FOUND, LOOK};
 use crate::fixtures::check;

@@ -61,7 +61,7 @@ fn small(name: &str, tree: &Path) -> Made {
     encrypted(name, tree, &["--root-owned", "--size", ROOM])
 }
 
-fn encrypted(name: &str, from: &Path, options: &[&str]) -> Made {
+pub(super) fn encrypted(name: &str, from: &Path, options: &[&str]) -> Made {
     make(name, &[&["encrypt"], options].concat(), from)
 }
 
