@@ -78,6 +78,7 @@ pub const OPTIONS: &[KernelOption] = &[
     built_in("PCI_MMCONFIG", Need::Machine, "the configuration of PCI Express devices is reached"),
     built_in("HIGH_RES_TIMERS", Need::Machine, "timers are more precise than a tick"),
     built_in("POSIX_TIMERS", Need::Machine, "programs have timers"),
+    built_in("PRINTK_TIME", Need::Machine, "a line of the kernel's log has its time"),
     built_in("BUG", Need::Machine, "a broken assumption of the kernel stops it"),
     built_in("KALLSYMS", Need::Machine, "a panic on the console names functions"),
     built_in("MULTIUSER", Need::Machine, "there are other users than root"),
