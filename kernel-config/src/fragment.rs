@@ -42,9 +42,10 @@ pub(crate) fn left_out() -> impl Iterator<Item = &'static Risk> {
 }
 
 fn wanted(option: &KernelOption) -> String {
-    match option.need {
-        Need::Never => off(option.symbol),
-        _ => format!("CONFIG_{}=y", option.symbol),
+    if option.need == Need::Never {
+        off(option.symbol)
+    } else {
+        format!("CONFIG_{}=y", option.symbol)
     }
 }
 

@@ -127,7 +127,8 @@ fn a_cloud_image_lives_on_an_encrypted_root() {
 #[test]
 fn a_container_archive_lives_on_an_encrypted_root() {
     let containers = Containers::get();
-    let options = ["--size", "512M", "--customize", containers.customization().to_str().unwrap()];
+    let customization = containers.customization();
+    let options = ["--size", "512M", "--customize", customization.to_str().unwrap()];
     let made = encrypted("encrypted-container", &containers.archive(), &options);
     let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
