@@ -84,6 +84,28 @@ fn two_of_three_owners_have_to_agree() {
     machine.finish().booted();
 }
 
+/// A volume whose key the secure processor derives from the root key that is configured:
+/// this chip has its own, and no provider's.
+#[test]
+fn a_sealed_volume_has_the_root_key_that_is_configured() {
+    // The root has no mkfs: that one is wanted says that the volume was made and opened.
+    for (root, said) in [
+        ("vcek", "volumes: making a new ext4 on state"),
+        ("vlek", "INVALID_KEY: this processor has no vlek"),
+    ] {
+        let volume = format!(
+            "[[volume]]\nname = \"state\"\ndevice = \"serial:state\"\nmount = \"/srv\"\n\
+             fstype = \"ext4\"\nkey = \"sealed\"\nprovision = \"if-blank\"\n\
+             sealed.tcb_version = \"any\"\nsealed.root_key = \"{root}\"\n"
+        );
+        let owner = Machine::with(&["first"], &volume);
+        owner.add_disk("state", 32 << 20);
+        let machine = owner.start();
+        owner.unlock(&[]).opened();
+        machine.finish().stopped(Stop::PowerOff).said(said);
+    }
+}
+
 /// Nobody comes: the deadline ends it by name.
 #[test]
 fn the_wait_for_owners_has_an_end() {

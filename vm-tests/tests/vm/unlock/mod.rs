@@ -151,6 +151,19 @@ impl Machine {
         fs::write(self.path("vm.toml"), vm.to_string()).unwrap();
     }
 
+    /// Adds a blank disk of this size, in bytes.
+    fn add_disk(&self, serial: &str, bytes: u64) {
+        let path = self.path(serial);
+        fs::File::create(&path).unwrap().set_len(bytes).unwrap();
+        let mut disk = toml::Table::new();
+        disk.insert("file".to_owned(), path.to_str().unwrap().into());
+        disk.insert("serial".to_owned(), serial.into());
+        disk.insert("read_only".to_owned(), false.into());
+        let mut vm = self.vm();
+        vm["disks"].as_array_mut().unwrap().push(disk.into());
+        self.set_vm(&vm);
+    }
+
     /// What the probe does once it is the root's init.
     fn doing(self, actions: &str) -> Self {
         let mut vm = self.vm();
@@ -269,7 +282,7 @@ impl Said {
     fn patiently(command: &mut Command) -> Self {
         loop {
             let answer = Self::of(&command.output().unwrap());
-            if !answer.text.contains("a release failed before; try again in") {
+            if !answer.text.contains("your release failed before; try again in") {
                 return answer;
             }
             thread::sleep(Duration::from_millis(500));
