@@ -64,7 +64,7 @@ pub enum Seen {
     Arp(Arp),
     /// Another datagram.
     Datagram(Datagram),
-    /// An answer to [`packet::solicitation`].
+    /// An answer to [`super::packet::solicitation`].
     Advertisement(Advertisement),
     /// A frame that is none of these; its length.
     Other(usize),

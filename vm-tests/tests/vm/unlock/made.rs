@@ -32,19 +32,19 @@ impl Made {
         &MADE
     }
 
+    /// The same in a file system of so many bytes, with room for so many behind it.
+    pub(super) fn with_room_behind(file_system: u64, room: u64) -> Made {
+        let image = directory().join("root.ext4");
+        ext4(&image, file_system);
+        encrypted("encrypted-room", &image, &["--size", &(file_system + room).to_string()])
+    }
+
     /// An encrypted Debian. The image has no host keys: the first boot makes them.
     pub(super) fn debian() -> &'static Made {
         static MADE: LazyLock<Made> = LazyLock::new(|| {
             encrypted("encrypted-debian", &Tool::DebianRoot.path(), &["--size", "512M"])
         });
         &MADE
-    }
-
-    /// The same in a file system of so many bytes, with as much room behind it.
-    pub(super) fn with_room_behind(file_system: u64, room: u64) -> Made {
-        let image = directory().join("root.ext4");
-        ext4(&image, file_system);
-        encrypted("encrypted-room", &image, &["--size", &(file_system + room).to_string()])
     }
 
     /// A dm-verity one with e2fsprogs.

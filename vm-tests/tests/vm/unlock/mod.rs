@@ -85,7 +85,7 @@ impl Machine {
         let machine = Self::bare();
         for entry in fs::read_dir(&made.directory).unwrap() {
             let path = entry.unwrap().path();
-            fs::copy(&path, machine.path(path.file_name().unwrap())).unwrap();
+            fs::copy(&path, machine.work.join(path.file_name().unwrap())).unwrap();
         }
         machine.configure(owners, more);
         machine
@@ -114,7 +114,7 @@ impl Machine {
         self.set_vm(&vm);
     }
 
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.work.join(name)
     }
 

@@ -98,7 +98,7 @@ fn sealed_volumes_are_kept_and_ephemeral_ones_are_not() {
     );
     let vm = Machine::of(Made::verity(), &[], &config);
     let vm = vm.disk("sealed").disk("scratch").disk("layer");
-    let disks = ["sealed", "scratch", "layer"].map(|name| vm.path(format!("{name}.img")));
+    let disks = ["sealed", "scratch", "layer"].map(|name| vm.path(&format!("{name}.img")));
     disks.iter().for_each(|disk| blank(disk));
     // Whatever is on an ephemeral volume's disk is nobody's data.
     overwrite(&disks[1], 0, &[0xa5; 4096]);
@@ -209,7 +209,7 @@ impl Machine {
     /// Makes the sidecar and key of that disk, and the disk blank; returns what
     /// `--volume` takes.
     fn owners_disk(&self, name: &str) -> String {
-        let image = self.path(format!("{name}.img"));
+        let image = self.path(&format!("{name}.img"));
         let empty = self.path("empty");
         fs::create_dir_all(&empty).unwrap();
         let mut encrypt = Tool::Ravelin.command();
