@@ -15,7 +15,7 @@ use super::made::{Made, encrypted};
 use crate::attested::Owner;
 use crate::containers::{Containers, FOUND, LOOK};
 use crate::fixtures::check;
-use crate::imports::{LIST, as_in_the_tar, cloud_image};
+use crate::imports::{FSTAB_FOUND, FSTAB_LEFT, LIST, as_in_the_tar, cloud_image};
 
 /// A Debian that runs, and its owner's ssh to it.
 struct Debian {
@@ -119,6 +119,7 @@ fn a_cloud_image_lives_on_an_encrypted_root() {
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
     assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
+    assert_eq!(debian.run(FSTAB_LEFT), FSTAB_FOUND);
     as_in_the_tar(&debian.run(LIST));
     debian.power_off();
 }
