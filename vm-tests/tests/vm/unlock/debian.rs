@@ -115,7 +115,8 @@ fn a_debian_lives_on_an_encrypted_root() {
 #[test]
 fn a_cloud_image_lives_on_an_encrypted_root() {
     let made = encrypted("encrypted-cloud", cloud_image(), &["--size", "512M"]);
-    let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
+    let described = Machine::of(&made, &["first"], "");
+    let debian = Debian::boot(&described, &[]);
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
     assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
@@ -131,7 +132,8 @@ fn a_container_archive_lives_on_an_encrypted_root() {
     let customization = containers.customization();
     let options = ["--size", "512M", "--customize", customization.to_str().unwrap()];
     let made = encrypted("encrypted-container", &containers.archive(), &options);
-    let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
+    let described = Machine::of(&made, &["first"], "");
+    let debian = Debian::boot(&described, &[]);
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
     assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
