@@ -137,3 +137,34 @@ fn a_closed_pipe_is_no_failure() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "a.cpio: an initramfs\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+/// A qcow2 image with an empty disk of 1 MiB: header, L1 table, refcount table.
+fn qcow2() -> Vec<u8> {
+    let mut image = vec![0; 3 << 16];
+    for (offset, bytes) in [
+        (0, &b"QFI\xfb\0\0\0\x02"[..]),
+        (20, &16_u32.to_be_bytes()),
+        (24, &(1_u64 << 20).to_be_bytes()),
+        (36, &1_u32.to_be_bytes()),
+        (40, &(1_u64 << 16).to_be_bytes()),
+        (48, &(2_u64 << 16).to_be_bytes()),
+        (56, &1_u32.to_be_bytes()),
+    ] {
+        image[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+    image
+}
+
+#[test]
+fn a_qcow2_image_is_known_and_held_against_its_rules() {
+    let image = qcow2();
+    let ran = inspect(&image).code(0);
+    assert_eq!(ran.json()["type"], "qcow2");
+    assert_eq!(ran.json()["disk_bytes"], 1 << 20);
+    let mut over = image.clone();
+    over[15] = 200;
+    finding(&over, "has a backing file");
+    let mut looped = image;
+    looped[(1 << 16) + 5..(1 << 16) + 8].copy_from_slice(&[1, 0, 0]);
+    finding(&looped, "share a place");
+}

@@ -714,6 +714,8 @@ fn an_ext4_that_cannot_be_read_is_refused_by_name() {
     assert!(said.contains("has the feature meta_bg"), "{said}");
     let said = refused(&with("64bit"), "feature needs_recovery\n");
     assert!(said.contains("has a log to be replayed"), "{said}");
+    let said = refused(&with("64bit"), "ssv state 0\n");
+    assert!(said.contains("was not unmounted in order"), "{said}");
     let said = refused(&with("64bit"), "ssv state 3\n");
     assert!(said.contains("marked as having errors"), "{said}");
 }

@@ -15,13 +15,16 @@ use thiserror::Error;
 use uuid::Uuid;
 use verity::{ReadAt, Region, SUPERBLOCK_SIZE, Superblock, SuperblockError};
 
-use super::{FileSystem, ProbeError, file_system_of};
+use super::{DiskFormat, FileSystem, ProbeError, Qcow2, Qcow2Error, file_system_of, import};
 
 /// What a file is.
 #[derive(Debug)]
 pub struct Description {
     /// Its size in bytes.
     pub bytes: u64,
+    /// Of a qcow2 image, the size of its disk in bytes, or why it is refused. The content is
+    /// that of the disk then.
+    pub qcow2: Option<Result<u64, Qcow2Error>>,
     /// What is in it.
     pub content: Content,
 }
@@ -99,11 +102,33 @@ pub fn describe(path: &Path) -> Result<Description, DescribeError> {
     let file = File::open(path).map_err(failed(0))?;
     // Of a block device too.
     let bytes = (&file).seek(SeekFrom::End(0)).map_err(failed(0))?;
-    let mut head = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(gpt::PRIMARY_BYTES)];
+    let mut head = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(gpt::SECTOR)];
     file.read_exact_at(&mut head, 0).map_err(failed(0))?;
+    if import::format_of(&head) != Some(DiskFormat::Qcow2) {
+        let content = content(&file, bytes).map_err(|(offset, source)| failed(offset)(source))?;
+        return Ok(Description { bytes, qcow2: None, content });
+    }
+    match Qcow2::open(file, bytes) {
+        Ok(image) => {
+            let content =
+                content(&image, image.size()).map_err(|(offset, source)| failed(offset)(source))?;
+            Ok(Description { bytes, qcow2: Some(Ok(image.size())), content })
+        }
+        Err(error) => {
+            let nothing = Volume { file_system: None, verity: None, luks: None };
+            let content = Content::Volume(nothing);
+            Ok(Description { bytes, qcow2: Some(Err(error)), content })
+        }
+    }
+}
+
+/// What is on a disk of `bytes` bytes; an error is where it cannot be read.
+fn content(disk: &impl ReadAt, bytes: u64) -> Result<Content, (u64, io::Error)> {
+    let failed = |offset| move |source| (offset, source);
+    let mut head = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX).min(gpt::PRIMARY_BYTES)];
+    disk.read_exact_at(&mut head, 0).map_err(failed(0))?;
     if !head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART")) {
-        let content = Content::Volume(volume(&Region::new(&file, 0, bytes), bytes));
-        return Ok(Description { bytes, content });
+        return Ok(Content::Volume(volume(&Region::new(disk, 0, bytes), bytes)));
     }
 
     let sectors = bytes / gpt::SECTOR as u64;
@@ -112,7 +137,7 @@ pub fn describe(path: &Path) -> Result<Description, DescribeError> {
     // On a disk that has grown, the backup is where the table says.
     let sectors = table.as_ref().map_or(sectors, |table| table.sectors);
     let offset = sectors.saturating_mul(gpt::SECTOR as u64).saturating_sub(tail.len() as u64);
-    let backup = match file.read_exact_at(&mut tail, offset) {
+    let backup = match disk.read_exact_at(&mut tail, offset) {
         Ok(()) => Table::parse_backup(&tail, sectors),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(GptError::TooSmall(sectors))
@@ -124,12 +149,12 @@ pub fn describe(path: &Path) -> Result<Description, DescribeError> {
         // Inside of the disk: the table was checked against its size.
         let offset = partition.first_lba.saturating_mul(gpt::SECTOR as u64);
         let bytes = partition.sectors().saturating_mul(gpt::SECTOR as u64);
-        volumes.push(volume(&Region::new(&file, offset, bytes), bytes));
+        volumes.push(volume(&Region::new(disk, offset, bytes), bytes));
     }
-    Ok(Description { bytes, content: Content::Disk(DiskDescription { table, backup, volumes }) })
+    Ok(Content::Disk(DiskDescription { table, backup, volumes }))
 }
 
-fn volume(region: &Region<&File>, bytes: u64) -> Volume {
+fn volume(region: &Region<&impl ReadAt>, bytes: u64) -> Volume {
     let file_system = match file_system_of(region, bytes) {
         Err(ProbeError::Unknown) => None,
         found => Some(found),
@@ -146,7 +171,10 @@ fn volume(region: &Region<&File>, bytes: u64) -> Volume {
     Volume { file_system, verity, luks: luks_header(region, bytes) }
 }
 
-fn luks_header(region: &Region<&File>, bytes: u64) -> Option<Result<LuksHeader, HeaderError>> {
+fn luks_header(
+    region: &Region<&impl ReadAt>,
+    bytes: u64,
+) -> Option<Result<LuksHeader, HeaderError>> {
     let mut magic = [0; 6];
     region.read_exact_at(&mut magic, 0).ok()?;
     if magic != *b"LUKS\xba\xbe" {

@@ -33,6 +33,13 @@ const PARTITIONS: &[&str] = &[
     "--typecode=1:4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
 ];
 
+/// Lines that an installed system has, and that keep it from starting on another disk.
+const FSTAB: &str = "\
+PARTUUID=11111111-1111-1111-1111-111111111111 / ext4 rw,discard,errors=remount-ro 0 1
+PARTUUID=22222222-2222-2222-2222-222222222222 /boot/efi vfat defaults 0 0
+UUID=33333333-3333-3333-3333-333333333333 none swap sw 0 0
+";
+
 /// The image.
 pub(crate) fn cloud_image() -> &'static Path {
     static IMAGE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -45,6 +52,7 @@ pub(crate) fn cloud_image() -> &'static Path {
         let mut make = Command::new(mke2fs);
         make.args(["-q", "-t", "ext4", "-L", "cloudimg-rootfs", "-d"]).arg(Tool::DebianRoot.path());
         check(make.arg(&root).arg(format!("{}M", ROOT_BYTES / MIB)));
+        installed(&root, &at);
         File::create(&disk).unwrap().set_len(ROOT + ROOT_BYTES + MIB).unwrap();
         check(Command::new("sgdisk").args(PARTITIONS).arg(&disk));
         let mut to = OpenOptions::new().write(true).open(&disk).unwrap();
@@ -59,6 +67,20 @@ pub(crate) fn cloud_image() -> &'static Path {
     });
     &IMAGE
 }
+
+/// Gives a root what it has after it was installed on a disk.
+fn installed(root: &Path, at: &Path) {
+    let (fstab, commands) = (at.join("fstab"), at.join("commands"));
+    fs::write(&fstab, FSTAB).unwrap();
+    let script = format!("rm /etc/fstab\nwrite {} /etc/fstab\n", fstab.display());
+    fs::write(&commands, script).unwrap();
+    let debugfs = env::var_os("RAVELIN_DEBUGFS").unwrap_or_else(|| "debugfs".into());
+    check(Command::new(debugfs).args(["-w", "-f"]).arg(&commands).arg(root));
+}
+
+/// What is said about the old disk's lines in `/etc/fstab`: that they are left out.
+pub(crate) const FSTAB_LEFT: &str = "grep -c ^P /etc/fstab; grep -c 'left out by' /etc/fstab";
+pub(crate) const FSTAB_FOUND: &str = "0\n3";
 
 /// Asks a guest for what [`as_in_the_tar`] compares.
 pub(crate) const LIST: &str = "find /usr /etc/ssh -xdev -printf '%M %U/%G %p\\n'";
@@ -100,6 +122,7 @@ fn a_cloud_image_boots_from_a_verified_disk() {
     let root = ssh.run("findmnt --noheadings --raw --output MAJ:MIN,FSTYPE,OPTIONS /");
     assert!(root.starts_with("253:0 erofs ro,"), "{root}");
     assert!(ssh.run("dmsetup table root").contains(&image.setting("verity.roothash")));
+    assert_eq!(ssh.run(FSTAB_LEFT), FSTAB_FOUND);
     as_in_the_tar(&ssh.run(LIST));
     let _ends_with_the_connection = ssh.output("systemctl start poweroff.target");
     machine.finish().stopped(Stop::PowerOff).never_said("ravelin: FAILED");

@@ -222,7 +222,15 @@ fn locate(
     arguments: &Verify,
     findings: &mut Vec<String>,
 ) -> std::result::Result<Located, Unlocated> {
-    let described = |path: &Path| describe(path).map_err(|error| Unlocated::Failure(error.into()));
+    let described = |path: &Path| match describe(path) {
+        // Its disk is described, and what is verified is the file.
+        Ok(Description { qcow2: Some(_), .. }) => {
+            let shown = path.display();
+            let failure = Failure::usage(format!("{shown} is a qcow2 image, not a verified disk"));
+            Err(Unlocated::Failure(failure.help("convert it: `qemu-img convert -O raw`")))
+        }
+        described => described.map_err(|error| Unlocated::Failure(error.into())),
+    };
     let missing = |what: &str| Unlocated::Finding(format!("there is no {what}"));
     let usable = |found: std::result::Result<Superblock, verity::SuperblockError>| {
         found.map_err(|error| {
@@ -230,7 +238,7 @@ fn locate(
         })
     };
     let path = arguments.file.clone();
-    let Description { bytes, content } = described(&path)?;
+    let Description { bytes, content, .. } = described(&path)?;
     match (content, &arguments.hash_image) {
         (Content::Disk(_), Some(_)) => {
             let failure = Failure::usage("the image is one disk; leave --hash-image out");
@@ -262,7 +270,7 @@ fn locate(
             Ok(Located { data: data.ok_or_else(|| missing("root partition"))?, hash, superblock })
         }
         (Content::Volume(_), Some(hash)) => {
-            let Description { bytes: hash_bytes, content } = described(hash)?;
+            let Description { bytes: hash_bytes, content, .. } = described(hash)?;
             let found = match content {
                 Content::Volume(volume) => volume.verity.filter(|(offset, _)| *offset == 0),
                 Content::Disk(_) => None,

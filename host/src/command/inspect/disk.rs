@@ -71,8 +71,20 @@ struct SuperblockFields {
     salt: String,
 }
 
+/// A qcow2 image, and what is on the disk in it.
+#[derive(Debug, Serialize)]
+pub(super) struct Qcow2 {
+    /// Bytes of the disk; none if the image is refused.
+    disk_bytes: Option<u64>,
+    #[serde(flatten)]
+    disk: Option<Disk>,
+    #[serde(flatten)]
+    volume: Option<Volume>,
+}
+
 /// What the library found: a disk, a volume, or nothing that it knows.
 pub(super) enum Found {
+    Qcow2(Qcow2),
     Disk(Disk),
     HashTree(Volume),
     FileSystem(Volume),
@@ -82,7 +94,21 @@ pub(super) enum Found {
 
 /// Sorts out what the library found.
 pub(super) fn found(description: Description, findings: &mut Findings) -> Found {
-    match description.content {
+    let Description { qcow2, content, .. } = description;
+    let Some(qcow2) = qcow2 else { return found_on_disk(content, findings) };
+    let disk_bytes = qcow2.map_err(|error| findings.error(&error)).ok();
+    let (disk, volume) = match found_on_disk(content, findings) {
+        Found::Disk(disk) => (Some(disk), None),
+        Found::HashTree(volume) | Found::FileSystem(volume) | Found::Encrypted(volume) => {
+            (None, Some(volume))
+        }
+        Found::Qcow2(_) | Found::Nothing => (None, None),
+    };
+    Found::Qcow2(Qcow2 { disk_bytes, disk, volume })
+}
+
+fn found_on_disk(content: disk::Content, findings: &mut Findings) -> Found {
+    match content {
         disk::Content::Disk(found) => Found::Disk(Disk::new(found, findings)),
         disk::Content::Volume(found) => {
             let (is_file_system, is_tree) = (found.file_system.is_some(), found.verity.is_some());
@@ -94,6 +120,20 @@ pub(super) fn found(description: Description, findings: &mut Findings) -> Found 
                 (false, true) => Found::HashTree(volume),
                 (false, false) => Found::Nothing,
             }
+        }
+    }
+}
+
+impl Qcow2 {
+    pub(super) fn describe(&self, text: &mut Text) {
+        if let Some(bytes) = self.disk_bytes {
+            text.field("disk", size(bytes));
+        }
+        if let Some(disk) = &self.disk {
+            disk.describe(text);
+        }
+        if let Some(volume) = &self.volume {
+            volume.describe(text);
         }
     }
 }

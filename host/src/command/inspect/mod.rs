@@ -30,9 +30,9 @@ Examples:
   ravelin inspect root.img
   ravelin inspect --json vm.toml | jq .cmdline
 
-It knows: an initramfs (newc cpio, also several concatenated, plain or zstd), a disk image with
-its partitions and verity superblock, a bare hash tree, a bare file system, a LUKS2 volume, the
-sidecar of an image (root.img.toml), a VM description (vm.toml), a measured configuration
+It knows: an initramfs (newc cpio, also several concatenated, plain or zstd), a disk image (raw or
+qcow2) with its partitions and verity superblock, a bare hash tree, a bare file system, a LUKS2
+volume, the sidecar of an image (root.img.toml), a VM description (vm.toml), a measured configuration
 (ravelin.toml), a load order of modules, PID 1 and other executables, a kernel.
 
 A LUKS2 header is held against the one shape that Ravelin accepts: one keyslot, authenticated
@@ -41,13 +41,14 @@ encryption, nothing that it does not know. Even such a header proves nothing abo
 Whether an image is undamaged is another question: see `ravelin image verify`.
 
 JSON (\"kind\": \"inspect\"): \"file\", \"bytes\", \"sha256\" (not of disks), \"findings\" (what is wrong with
-it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"hash-tree\", \"file-system\", \"encrypted\",
-\"sidecar\", \"encrypted-sidecar\", \"vm\", \"configuration\", \"load-order\", \"executable\" or
+it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"qcow2\", \"hash-tree\", \"file-system\",
+\"encrypted\", \"sidecar\", \"encrypted-sidecar\", \"vm\", \"configuration\", \"load-order\", \"executable\" or
 \"kernel\") and the fields of that type:
   initramfs      archives, compressed, entries (archive, path, kind, mode, uid, gid, bytes),
                  configuration (text or null), modules (null, or kernel and modules)
   disk           disk_guid, sectors, partitions (number, name, type, type_guid, guid, first_lba,
                  last_lba, file_system, superblock, luks)
+  qcow2          disk_bytes (null if it is refused), and the fields of what is on the disk
   file-system,   file_system (null, or kind, bytes, block_size, uuid), superblock (null, or
   hash-tree,     offset, uuid, algorithm, data_block_size, hash_block_size, data_blocks, salt), luks
   encrypted      (null, or uuid, label, cipher, sector_size, kdf, sha256)
@@ -106,6 +107,7 @@ struct Report {
 enum Content {
     Initramfs(initramfs::Initramfs),
     Disk(disk::Disk),
+    Qcow2(disk::Qcow2),
     HashTree(disk::Volume),
     FileSystem(disk::Volume),
     Encrypted(disk::Volume),
@@ -127,6 +129,7 @@ pub(crate) fn run(arguments: &Inspect, terminal: &Terminal) -> Result {
     let content = content(&input, &mut findings)?;
     let sha256 = match content {
         Content::Disk(_)
+        | Content::Qcow2(_)
         | Content::HashTree(_)
         | Content::FileSystem(_)
         | Content::Encrypted(_) => None,
@@ -170,6 +173,7 @@ fn content(input: &Input, findings: &mut Findings) -> Result<Content> {
     }
     match disk::found(describe_disk(input.path)?, findings) {
         disk::Found::Disk(found) => Ok(Content::Disk(found)),
+        disk::Found::Qcow2(found) => Ok(Content::Qcow2(found)),
         disk::Found::HashTree(found) => Ok(Content::HashTree(found)),
         disk::Found::FileSystem(found) => Ok(Content::FileSystem(found)),
         disk::Found::Encrypted(found) => Ok(Content::Encrypted(found)),
@@ -182,6 +186,7 @@ fn describe(report: &Report) -> Text {
     let what = match &report.content {
         Content::Initramfs(_) => "an initramfs",
         Content::Disk(_) => "a disk with a partition table",
+        Content::Qcow2(_) => "a qcow2 disk image",
         Content::HashTree(_) => "a dm-verity hash tree",
         Content::FileSystem(_) => "a file system",
         Content::Encrypted(_) => "a LUKS2 volume",
@@ -201,6 +206,7 @@ fn describe(report: &Report) -> Text {
     match &report.content {
         Content::Initramfs(content) => content.describe(&mut text),
         Content::Disk(content) => content.describe(&mut text),
+        Content::Qcow2(content) => content.describe(&mut text),
         Content::HashTree(content) => content.describe(&mut text),
         Content::FileSystem(content) => content.describe(&mut text),
         Content::Encrypted(content) => content.describe(&mut text),

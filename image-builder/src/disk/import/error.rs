@@ -130,7 +130,7 @@ pub enum ImportError {
         source: ProbeError,
     },
     /// The ext4 cannot be read.
-    #[error("the ext4 of {}: is refused", .path.display())]
+    #[error("{}: its ext4 is refused", .path.display())]
     Ext4 {
         /// The image.
         path: PathBuf,

@@ -15,7 +15,7 @@ use super::made::{Made, encrypted};
 use crate::attested::Owner;
 use crate::containers::{Containers, FOUND, LOOK};
 use crate::fixtures::check;
-use crate::imports::{LIST, as_in_the_tar, cloud_image};
+use crate::imports::{FSTAB_FOUND, FSTAB_LEFT, LIST, as_in_the_tar, cloud_image};
 
 /// A Debian that runs, and its owner's ssh to it.
 struct Debian {
@@ -115,10 +115,12 @@ fn a_debian_lives_on_an_encrypted_root() {
 #[test]
 fn a_cloud_image_lives_on_an_encrypted_root() {
     let made = encrypted("encrypted-cloud", cloud_image(), &["--size", "512M"]);
-    let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
+    let described = Machine::of(&made, &["first"], "");
+    let debian = Debian::boot(&described, &[]);
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
     assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");
+    assert_eq!(debian.run(FSTAB_LEFT), FSTAB_FOUND);
     as_in_the_tar(&debian.run(LIST));
     debian.power_off();
 }
@@ -130,7 +132,8 @@ fn a_container_archive_lives_on_an_encrypted_root() {
     let customization = containers.customization();
     let options = ["--size", "512M", "--customize", customization.to_str().unwrap()];
     let made = encrypted("encrypted-container", &containers.archive(), &options);
-    let debian = Debian::boot(&Machine::of(&made, &["first"], ""), &[]);
+    let described = Machine::of(&made, &["first"], "");
+    let debian = Debian::boot(&described, &[]);
     assert_eq!(debian.run("systemctl list-units --failed --plain --no-legend"), "");
     let root = debian.run("findmnt --noheadings --raw --output SOURCE,FSTYPE,OPTIONS /");
     assert!(root.starts_with("/dev/mapper/ravelin-root ext4 rw,"), "{root}");

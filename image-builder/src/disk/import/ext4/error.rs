@@ -44,8 +44,8 @@ pub enum Ext4Error {
     },
     /// It was not unmounted in order.
     #[error(
-        "the ext4 has a journal to be replayed: start its virtual machine once and shut it down \
-         in order, or check it (e2fsck)"
+        "the ext4 was not unmounted in order: start its virtual machine once and shut it down, or \
+         check it (e2fsck)"
     )]
     Unclean,
     /// The kernel has found errors in it.

@@ -6,7 +6,7 @@
 //! most [`MAX_DIRECTORY`] bytes), a few blocks, and a number for each file.
 //!
 //! No maintained crate reads all of a file that an image has to keep
-//! (`docs/decisions/0018-own-image-readers.md`).
+//! (`docs/decisions/0019-own-image-readers.md`).
 //!
 //! Specification: the kernel's `Documentation/filesystems/ext4`.
 

@@ -11,7 +11,7 @@
 //! | 0x20 | 4 | blocks of a group |
 //! | 0x28 | 4 | inodes of a group |
 //! | 0x38 | 2 | magic, ef53 |
-//! | 0x3a | 2 | state: bit 1 says that there are errors |
+//! | 0x3a | 2 | state: bit 0 says that it was unmounted, bit 1 that there are errors |
 //! | 0x4c | 4 | revision; 0 has inodes of 128 bytes, of which the first is 11 |
 //! | 0x54 | 4 | first inode that is not reserved |
 //! | 0x58 | 2 | bytes of an inode |
@@ -49,6 +49,7 @@ const NAMES: &[(u32, &str)] = &[
     (0x8000, "inline_data"),
 ];
 const METADATA_CHECKSUMS: u32 = 0x400;
+const UNMOUNTED: u16 = 0x1;
 const HAS_ERRORS: u16 = 0x2;
 
 /// What the superblock says, checked.
@@ -87,8 +88,13 @@ impl Superblock {
             let name = name.map_or_else(|| format!("{bit:#x}"), |(_, name)| (*name).to_owned());
             return Err(Ext4Error::Feature { name });
         }
-        if u16_at(0x3a)? & HAS_ERRORS != 0 {
+        let state = u16_at(0x3a)?;
+        if state & HAS_ERRORS != 0 {
             return Err(Ext4Error::Errors);
+        }
+        // Without a journal, only this tells.
+        if state & UNMOUNTED == 0 {
+            return Err(Ext4Error::Unclean);
         }
         let seed = if u32_at(0x64)? & METADATA_CHECKSUMS == 0 {
             None
