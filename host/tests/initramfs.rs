@@ -114,7 +114,7 @@ fn errors_name_the_input_and_leave_nothing() {
         (&["-o", "o", "--config", "unknown.toml"], 3, "unknown.toml: unknown key 'root.colour'"),
         (&["-o", "o", "--config", "huge.toml"], 3, "huge.toml: the configuration file is longer"),
         (&["-o", "o", "--config", "absent"], 3, "absent: cannot be read: No such file"),
-        (&["-o", "o", "--init", "script"], 3, "script: PID 1 is a script"),
+        (&["-o", "o", "--init", "script"], 3, "script: this cannot be PID 1: it is a script"),
         (&["-o", "o", "--init", "absent"], 3, "absent: No such file"),
         (&["-o", "o", "--kernel-modules", "empty"], 3, "empty: is no kernel's module directory"),
         (&["-o", "absent/o"], 3, "absent/o: the directory of the output cannot be used"),
@@ -216,4 +216,103 @@ fn a_real_kernel() {
     arguments[9] = "vmlinuz";
     let ran = image(&inputs, &arguments).code(3);
     assert!(ran.stderr.contains("vmlinuz is kernel 9"), "{}", ran.stderr);
+}
+
+/// Hooks are in the configuration part, and inspect shows them in the order of running.
+#[test]
+fn hooks_are_checked_and_listed() {
+    let inputs = inputs();
+    let write = |name: &str, content: &[u8]| fs::write(inputs.path().join(name), content).unwrap();
+    write("20-program", &static_executable());
+    write("10-script", b"#! /bin/sh -e\ntrue\n");
+    write("30-last", b"#!/bin/sh");
+    write("data", b"text");
+    let all = [
+        "-o",
+        "hooks.cpio",
+        "--json",
+        "--part",
+        "config",
+        "--hook",
+        "pre-handover=30-last",
+        "--hook",
+        "pre-root=20-program",
+        "--hook",
+        "pre-root=10-script",
+        "--hook-file",
+        "/bin/sh=20-program",
+        "--hook-file",
+        "/usr/share/data=data",
+    ];
+    let made = image(&inputs, &all).ok().json();
+    let names = |json: &serde_json::Value| -> Vec<String> {
+        let hooks = json["hooks"].as_array().unwrap().iter();
+        hooks.map(|hook| format!("{}/{}", hook["stage"], hook["name"]).replace('"', "")).collect()
+    };
+    let expected = ["pre-root/10-script", "pre-root/20-program", "pre-handover/30-last"];
+    assert_eq!(names(&made), expected);
+    let inspected = run(inputs.path(), &["inspect", "--json", "hooks.cpio"]).ok().json();
+    assert_eq!(names(&inspected), expected);
+    assert_eq!(inspected["hooks"][0]["interpreter"], "/bin/sh");
+    assert_eq!(inspected["hooks"][1]["interpreter"], serde_json::Value::Null);
+    assert_eq!(inspected["hooks"][1]["sha256"].as_str().unwrap().len(), 64);
+    let mode = |path: &str| {
+        let entries = inspected["entries"].as_array().unwrap();
+        entries.iter().find(|entry| entry["path"] == path).unwrap()["mode"].clone()
+    };
+    assert_eq!(mode("etc/ravelin/hooks/pre-root.d/10-script"), "0755");
+    assert_eq!(mode("bin/sh"), "0755");
+    assert_eq!(mode("usr/share/data"), "0644");
+    let text = run(inputs.path(), &["inspect", "hooks.cpio"]).ok().stdout;
+    assert!(text.contains("hooks, in the order of running"), "{text}");
+
+    // Each is refused for what PID 1 would refuse it for.
+    write("bad name", &static_executable());
+    write("relative", b"#!bin/sh\n");
+    for (arguments, code, message) in [
+        (&["--hook", "pre-root=10-script"][..], 3, "needs the interpreter /bin/sh"),
+        (&["--hook", "pre-root=data"], 3, "hooks/pre-root.d/data: the program would not start"),
+        (&["--hook", "pre-root=bad name"], 3, "is no name of a hook"),
+        (&["--hook", "pre-root=relative"], 3, "the first line of the script"),
+        (&["--hook", "pre-root=absent"], 3, "absent: No such file"),
+        (&["--hook", "pre-root=20-program", "--hook", "pre-root=20-program"], 3, "already in"),
+        (&["--hook", "boot=20-program"], 2, "the stages of hooks are"),
+        (&["--hook", "20-program"], 2, "STAGE=FILE is meant"),
+        (&["--hook-file", "/init=data"], 3, "is not a place for a file of a hook"),
+        (&["--hook-file", "/etc/ravelin/x=data"], 3, "is not a place for a file of a hook"),
+        (&["--hook-file", "bin/sh=data"], 3, "is not a place for a file of a hook"),
+        (&["--part", "base", "--hook", "pre-root=20-program"], 2, "--hook has no use"),
+    ] {
+        let ran = image(&inputs, &[&["-o", "o"], arguments].concat()).code(code);
+        assert!(ran.stderr.contains(message), "{arguments:?}: {}", ran.stderr);
+        assert!(!inputs.path().join("o").exists());
+    }
+}
+
+/// Hooks that an archive of whatever origin has and PID 1 would not run.
+#[test]
+fn inspect_finds_what_is_no_hook() {
+    let inputs = inputs();
+    let hooks = inputs.path().join("tree/etc/ravelin/hooks");
+    for directory in ["pre-root.d", "pre-boot.d"] {
+        fs::create_dir_all(hooks.join(directory)).unwrap();
+    }
+    fs::write(hooks.join("pre-root.d/dead"), static_executable()).unwrap();
+    fs::write(hooks.join("pre-root.d/script"), "#!/bin/sh\n").unwrap();
+    fs::write(hooks.join("pre-boot.d/x"), static_executable()).unwrap();
+    std::os::unix::fs::symlink("/init", hooks.join("pre-root.d/link")).unwrap();
+    let Some(_) = tool("cpio") else { return };
+    let script = "cd tree && find . | cpio --create --format=newc --quiet > ../foreign.cpio";
+    let made = Command::new("sh").args(["-c", script]).current_dir(inputs.path()).status().unwrap();
+    assert!(made.success());
+    let ran = run(inputs.path(), &["inspect", "--json", "foreign.cpio"]).code(1);
+    let findings = ran.json()["findings"].to_string();
+    for expected in [
+        "pre-root.d/dead: not executable",
+        "pre-boot.d/x: not a hook that PID 1 runs",
+        "pre-root.d/link: not a hook that PID 1 runs",
+        "hook script of pre-root: its interpreter /bin/sh is missing",
+    ] {
+        assert!(findings.contains(expected), "{expected}: {findings}");
+    }
 }

@@ -60,7 +60,7 @@ fn finding(content: &[u8], expected: &str) {
 fn hostile_archives() {
     let init = entry(b"init", FILE, &static_executable());
     inspect(&cpio(std::slice::from_ref(&init))).ok();
-    finding(&cpio(&[entry(b"init", FILE, b"#!/bin/sh")]), "PID 1 is a script");
+    finding(&cpio(&[entry(b"init", FILE, b"#!/bin/sh")]), "/init: it is a script");
     finding(&cpio(&[entry(b"a/../../b", FILE, b"")]), "a/../../b: a name with `..`");
     finding(&cpio(&[init.clone(), entry(b"/init", FILE, b"")]), "init: twice; the kernel takes");
     finding(&cpio(&[entry(b"etc/ravelin.toml", FILE, b"nope = 1")]), "unknown key 'nope'");

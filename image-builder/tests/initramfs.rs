@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use image_builder::initramfs::{
-    Archive, Compression, InitError, Kind, Level, PartError, Reader, assemble, base,
+    Archive, Compression, ExecutableError, Kind, Level, PartError, Reader, assemble, base,
     check_static_executable, configuration, modules,
 };
 use image_builder::modules::{ModuleTree, Request};
@@ -332,6 +332,36 @@ fn every_archive_and_image_is_aligned() {
     assert_eq!(whole(Compression::Zstd(Level::DEFAULT)).len() % 4, 0);
 }
 
+/// The table of the base archive in the page for other projects.
+#[test]
+fn the_base_archive_is_as_the_page_says() {
+    let page = include_str!("../../docs/initramfs.md");
+    let rows = page.lines().skip_while(|line| *line != "| path | what | mode |").skip(2);
+    let rows: Vec<String> = rows
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let what = cells[1].split(',').next().unwrap();
+            format!("{} {what} {}", cells[0].trim_matches('`'), cells[2])
+        })
+        .collect();
+    let archive = base(&static_executable(b"")).unwrap().to_bytes();
+    let mut reader = Reader::new(&archive[..]);
+    let mut entries = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        let what = if entry.kind() == Kind::Directory {
+            "directory".to_owned()
+        } else if entry.kind() == Kind::CharacterDevice {
+            format!("character device {}:{}", entry.device.0, entry.device.1)
+        } else {
+            assert_eq!(entry.kind(), Kind::File);
+            "PID 1".to_owned()
+        };
+        entries.push(format!("/{} {what} {:04o}", entry.display_name(), entry.permissions()));
+    }
+    assert_eq!(rows, entries);
+}
+
 #[test]
 fn a_configuration_that_is_not_toml_is_refused() {
     let error = configuration("root = [").unwrap_err();
@@ -355,23 +385,23 @@ fn only_a_static_executable_is_pid_1() {
     let needs_nothing: Vec<u8> = [0_u64; 2].into_iter().flat_map(u64::to_le_bytes).collect();
     let interpreter = b"/lib64/ld-linux-x86-64.so.2\0";
     let cut = good[..good.len() - 1].to_vec();
-    let cases: [(Vec<u8>, Result<(), InitError>); 13] = [
+    let cases: [(Vec<u8>, Result<(), ExecutableError>); 13] = [
         (good.clone(), Ok(())),
         (executable(&[(1, 5, &[]), (2, 6, &needs_nothing)], b""), Ok(())),
-        (b"#!/bin/sh\n".to_vec(), Err(InitError::Script)),
-        (Vec::new(), Err(InitError::NotElf)),
-        (vec![0; 4096], Err(InitError::NotElf)),
-        (changed(4, 1), Err(InitError::NotElf)),
-        (changed(5, 2), Err(InitError::NotElf)),
-        (changed(18, 183), Err(InitError::Machine(183))),
-        (changed(16, 1), Err(InitError::NotExecutable(1))),
-        (executable(&[(1, 6, &[])], b""), Err(InitError::NoEntry)),
-        (executable(&[(1, 5, &[]), (2, 6, &needed)], b""), Err(InitError::NeedsLibraries)),
+        (b"#!/bin/sh\n".to_vec(), Err(ExecutableError::Script)),
+        (Vec::new(), Err(ExecutableError::NotElf)),
+        (vec![0; 4096], Err(ExecutableError::NotElf)),
+        (changed(4, 1), Err(ExecutableError::NotElf)),
+        (changed(5, 2), Err(ExecutableError::NotElf)),
+        (changed(18, 183), Err(ExecutableError::Machine(183))),
+        (changed(16, 1), Err(ExecutableError::NotExecutable(1))),
+        (executable(&[(1, 6, &[])], b""), Err(ExecutableError::NoEntry)),
+        (executable(&[(1, 5, &[]), (2, 6, &needed)], b""), Err(ExecutableError::NeedsLibraries)),
         (
             executable(&[(3, 4, interpreter), (1, 5, &[])], b""),
-            Err(InitError::Dynamic("/lib64/ld-linux-x86-64.so.2".into())),
+            Err(ExecutableError::Dynamic("/lib64/ld-linux-x86-64.so.2".into())),
         ),
-        (cut, Err(InitError::Damaged("a segment leads out of the file".into()))),
+        (cut, Err(ExecutableError::Damaged("a segment leads out of the file".into()))),
     ];
     for (index, (file, expected)) in cases.into_iter().enumerate() {
         assert_eq!(check_static_executable(&file), expected, "case {index}");
@@ -382,5 +412,5 @@ fn only_a_static_executable_is_pid_1() {
 fn a_dynamic_executable_of_this_machine_is_refused() {
     let program = fs::read("/bin/sh").unwrap();
     let error = base(&program).unwrap_err();
-    assert!(matches!(error, PartError::Init(InitError::Dynamic(_))), "{error:?}");
+    assert!(matches!(error, PartError::Init(ExecutableError::Dynamic(_))), "{error:?}");
 }

@@ -1,10 +1,11 @@
 //! The boot as one readable list of steps.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::config::{Config, OnFailure, Protection};
+use protocol::hooks::Stage;
 use protocol::layout;
 use protocol::release::VolumeName;
 
@@ -13,8 +14,8 @@ use crate::failure::{self, Failure, Step};
 use crate::platform::{Level, Platform};
 use crate::steps::root::OpenRoot;
 use crate::steps::{
-    configuration, disks, evidence, handover, identity, modules, mounts, network, root, unlock,
-    volumes, writable,
+    configuration, disks, evidence, handover, harden, hooks, identity, modules, mounts, network,
+    root, unlock, volumes, writable,
 };
 use crate::volume::Opened;
 
@@ -42,7 +43,7 @@ pub struct Progress {
     pub modules_time: Duration,
     /// Time spent finding disks, most of it waiting.
     pub disks_time: Duration,
-    /// Time spent waiting for the network and for owners.
+    /// Time spent waiting for the network, for owners and for hooks.
     pub waiting: Duration,
 }
 
@@ -100,21 +101,30 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
 
     progress.begin(platform, Step::Configuration);
     let (config, cmdline) = configuration::read(platform, progress)?;
+    let hooks = hooks::find(platform)?;
     done(platform, Step::Configuration, &configuration::summary(&config));
 
     progress.begin(platform, Step::Modules);
     let loaded = timed(platform, &mut progress.modules_time, || modules::load(platform, &cmdline))?;
     done(platform, Step::Modules, &loaded);
 
+    progress.begin(platform, Step::Harden);
+    let given_up = harden::give_up(platform, &config)?;
+    done(platform, Step::Harden, &given_up);
+
     progress.begin(platform, Step::Disks);
     let disks = timed(platform, &mut progress.disks_time, || disks::find(platform, &config))?;
     done(platform, Step::Disks, &disks.summary());
+
+    run_hooks(platform, &config, &disks, &hooks, Stage::PreRoot, progress)?;
 
     get_keys(platform, &config, &disks, progress)?;
 
     progress.begin(platform, Step::Root);
     let program = open_root(platform, &config, &disks, progress)?;
     done(platform, Step::Root, &root::summary(&config));
+
+    run_hooks(platform, &config, &disks, &hooks, Stage::PostRoot, progress)?;
 
     progress.begin(platform, Step::Writable);
     let upper = volumes::upper_layer(platform, &config, &disks, progress)?;
@@ -135,8 +145,33 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
     let evidence = evidence::leave(platform, &config, &identity, progress)?;
     done(platform, Step::Evidence, &evidence);
 
+    run_hooks(platform, &config, &disks, &hooks, Stage::PreHandOver, progress)?;
+
     progress.begin(platform, Step::HandOver);
-    Err(handover::hand_over(platform, progress, &program))
+    Err(handover::hand_over(platform, &config, progress, &program))
+}
+
+/// The hooks of one stage: no step where there are none.
+fn run_hooks(
+    platform: &impl Platform,
+    config: &Config,
+    disks: &disks::Disks,
+    hooks: &hooks::Found,
+    stage: Stage,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let of_stage = hooks.iter().filter(|(of, _)| *of == stage);
+    let of_stage: Vec<&Path> = of_stage.map(|(_, path)| path.as_path()).collect();
+    if of_stage.is_empty() {
+        return Ok(());
+    }
+    let step = Step::Hooks(stage);
+    progress.begin(platform, step);
+    let ran = timed(platform, &mut progress.waiting, || {
+        hooks::run(platform, config, disks, stage, &of_stage)
+    })?;
+    done(platform, step, &ran);
+    Ok(())
 }
 
 /// The part of the boot in which others are talked to: none of it where no key comes
@@ -253,3 +288,11 @@ mod tests;
 #[cfg(test)]
 #[path = "boot_encrypted_tests.rs"]
 mod encrypted_tests;
+
+#[cfg(test)]
+#[path = "boot_hooks_tests.rs"]
+mod hooks_tests;
+
+#[cfg(test)]
+#[path = "boot_faults_tests.rs"]
+mod faults_tests;

@@ -179,7 +179,7 @@ fn the_good_path() {
 mount proc /proc proc nosuid,nodev,noexec
 mount sysfs /sys sysfs nosuid,nodev,noexec
 mount devtmpfs /dev devtmpfs nosuid,noexec,mode=0755
-mount tmpfs /run tmpfs nosuid,nodev,mode=0755,size=20%
+mount tmpfs /run tmpfs nosuid,nodev,noexec,mode=0755,size=20%
 network-up Driver(\"virtio_net\")
 entropy
 mount configfs /sys/kernel/config configfs nosuid,nodev,noexec
@@ -282,9 +282,13 @@ fn a_failure_at_any_step_ends_the_boot() {
     ];
     let end = calls.iter().position(|call| call.starts_with("hand-over ")).unwrap();
     assert!(calls[..end].iter().any(|call| call.starts_with("run /sysroot /sbin/fsck.ext4 -p")));
-    for (k, call) in calls[..end].iter().enumerate() {
+    // The disk's, and the kernel's own.
+    let faults = [nix::libc::EIO, nix::libc::ENOMEM];
+    let faults = (0..end).flat_map(|k| faults.map(|errno| (k, &calls[k], errno)));
+    for (k, call, errno) in faults {
         let fake = machine();
         fake.fail_at.set(Some(k));
+        fake.fail_with.set(Some(errno));
         let code = outcome(&fake);
         if tolerated(call) {
             assert_eq!(code, "", "call {k}: {call}");

@@ -120,6 +120,12 @@ codes! {
         => "this is a bug in PID 1; please report it with this block";
     HOST_KEY_FILE = "host-key-file": "An SSH host key of the root cannot be bound."
         => "make it anew with ssh-keygen, or remove it and its .pub";
+    HOOK_REFUSED = "hook-refused": "What is among the hooks of the initramfs is not one that can be run."
+        => "build the configuration archive again with `ravelin image initramfs --hook`, which says what is wrong";
+    HOOK = "hook": "A hook said that the boot must not go on, or did not run to its end."
+        => "what it said is in the log above; the kernel needs PID_NS to run hooks";
+    HOOK_DEADLINE = "hook-deadline": "A hook did not end before the deadline, and was killed."
+        => "raise deadline.hooks, or look at what the hook waits for";
     REPORT_NO_SOURCE = "report-no-source": "The configuration wants an attestation report, and nothing here gives one."
         => "start the VM as an SEV-SNP guest and check that the initramfs has configfs, tsm and sev_guest (`ravelin image initramfs` takes them); or set attest.mode=none";
     REPORT_DEADLINE = "report-deadline": "The secure processor gave no report before the deadline."

@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use protocol::config::{ConfigError, OnFailure};
+use protocol::hooks::Stage;
 use protocol::load_order::LoadOrderError;
 use rustix::io::Errno;
 
@@ -24,8 +25,12 @@ pub enum Step {
     Configuration,
     /// Loading kernel modules.
     Modules,
+    /// Giving up what the machine does not need.
+    Harden,
     /// Finding the disks.
     Disks,
+    /// Running the hooks of a stage, whose name it has.
+    Hooks(Stage),
     /// Bringing up the network.
     Network,
     /// Getting keys from their owners and opening the volumes with them.
@@ -46,18 +51,22 @@ pub enum Step {
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Step; 12] = [
+    pub const ALL: [Step; 16] = [
         Step::Mounts,
         Step::Configuration,
         Step::Modules,
+        Step::Harden,
         Step::Disks,
+        Step::Hooks(Stage::PreRoot),
         Step::Network,
         Step::Unlock,
         Step::Root,
+        Step::Hooks(Stage::PostRoot),
         Step::Writable,
         Step::Volumes,
         Step::Identity,
         Step::Evidence,
+        Step::Hooks(Stage::PreHandOver),
         Step::HandOver,
     ];
 
@@ -68,7 +77,9 @@ impl Step {
             Step::Mounts => "mounts",
             Step::Configuration => "configuration",
             Step::Modules => "modules",
+            Step::Harden => "harden",
             Step::Disks => "disks",
+            Step::Hooks(stage) => stage.as_str(),
             Step::Network => "network",
             Step::Unlock => "unlock",
             Step::Root => "root",
@@ -225,6 +236,30 @@ pub enum Failure {
         /// What happened.
         source: ProgramError,
     },
+    /// What is among the hooks cannot be run.
+    #[error("the hook {} {why}", path.display())]
+    HookRefused {
+        /// What it is about.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A hook failed.
+    #[error("running the hooks of {stage}")]
+    Hook {
+        /// Where the boot was.
+        stage: Stage,
+        /// What happened.
+        source: ProgramError,
+    },
+    /// A hook did not end in time.
+    #[error("the hook {} did not end within {deadline}", path.display())]
+    HookDeadline {
+        /// The hook.
+        path: PathBuf,
+        /// How long was waited.
+        deadline: String,
+    },
     /// There is no real init.
     #[error("looking up the real init {} in the root", path.display())]
     InitMissing {
@@ -293,7 +328,7 @@ pub enum Failure {
     },
 }
 
-/// Why a program of the root was of no use.
+/// Why a program of the root, or a hook, was of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// It is not there.
@@ -352,6 +387,9 @@ impl Failure {
             Failure::Volume { source, .. } => volume_code(source),
             Failure::Fsck { .. } => &codes::FSCK,
             Failure::Mkfs { .. } => &codes::MKFS,
+            Failure::HookRefused { .. } => &codes::HOOK_REFUSED,
+            Failure::Hook { .. } => &codes::HOOK,
+            Failure::HookDeadline { .. } => &codes::HOOK_DEADLINE,
             Failure::InitMissing { .. } => &codes::INIT_MISSING,
             Failure::InitNotExecutable { .. } => &codes::INIT_NOT_EXECUTABLE,
             Failure::RootIncomplete { .. } => &codes::ROOT_INCOMPLETE,

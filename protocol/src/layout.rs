@@ -11,6 +11,9 @@ pub const INIT: &str = "/init";
 /// measured command line instead.
 pub const CONFIGURATION: &str = "/etc/ravelin.toml";
 
+/// The directories of hooks ([`crate::hooks`]). Absent when there are none.
+pub const HOOKS: &str = "/etc/ravelin/hooks";
+
 /// Where kernel modules are: `/lib/modules/VERSION/…`, decompressed.
 pub const MODULES: &str = "/lib/modules";
 

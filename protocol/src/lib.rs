@@ -23,6 +23,7 @@
 pub mod cmdline;
 pub mod config;
 pub mod gpt;
+pub mod hooks;
 pub mod host_keys;
 pub mod layout;
 pub mod load_order;

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use image_builder::initramfs::{Archive, ArchiveError, InitError, check_static_executable};
+use image_builder::initramfs::{Archive, ArchiveError, ExecutableError, check_static_executable};
 use image_builder::modules::{ModuleError, ModuleTree, Request};
 
 use crate::names;
@@ -29,7 +29,7 @@ const ALIGNMENT: u64 = 4;
 pub enum SimulatorArchiveError {
     /// The guest's program would not start.
     #[error("the guest's program of the simulator")]
-    Guest(#[from] InitError),
+    Guest(#[from] ExecutableError),
     /// A module is missing.
     #[error(transparent)]
     Modules(#[from] ModuleError),

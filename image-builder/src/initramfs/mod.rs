@@ -4,7 +4,7 @@
 //!
 //! - [`base`]: PID 1 and the directories that it mounts on;
 //! - [`modules`]: kernel modules and their load order;
-//! - [`configuration`]: the measured configuration.
+//! - [`configuration`]: the measured configuration, to which [`Additions`] add hooks.
 //!
 //! [`assemble`] concatenates them and compresses the whole; plain archives can
 //! as well be concatenated with `cat`, because each is padded to 512 bytes.
@@ -17,6 +17,7 @@ mod compression;
 mod entry;
 mod executable;
 mod header;
+mod hooks;
 mod parts;
 mod reader;
 mod stream;
@@ -24,7 +25,8 @@ mod stream;
 pub use archive::{Archive, ArchiveError};
 pub use compression::{Compression, CompressionError, Level, compress};
 pub use entry::{Entry, Kind};
-pub use executable::{InitError, check_static_executable};
+pub use executable::{ExecutableError, check_static_executable};
+pub use hooks::{Additions, ExtraFile, Hook, HookError, check_hook};
 pub use parts::{AssembleError, PartError, assemble, base, configuration, modules};
 pub use reader::{Limits, ReadError, Reader};
 pub use stream::Place;

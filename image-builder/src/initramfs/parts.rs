@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::archive::{Archive, ArchiveError};
 use super::compression::{Compression, compress};
-use super::executable::{InitError, check_static_executable};
+use super::executable::{ExecutableError, check_static_executable};
 use crate::modules::Closure;
 
 /// Why an archive of the initramfs could not be made.
@@ -16,8 +16,8 @@ use crate::modules::Closure;
 #[non_exhaustive]
 pub enum PartError {
     /// PID 1 would not start.
-    #[error(transparent)]
-    Init(#[from] InitError),
+    #[error("this cannot be PID 1")]
+    Init(#[from] ExecutableError),
     /// The configuration is too large for PID 1 to read.
     #[error("the configuration is {bytes} bytes long; PID 1 reads at most {limit}")]
     ConfigurationTooLarge {

@@ -1,6 +1,7 @@
 //! A recording machine for the tests: files in memory, every call written
 //! down, and any one of them made to fail.
 
+mod hooks;
 mod links;
 mod releases;
 mod volumes;
@@ -40,6 +41,8 @@ pub(crate) struct Fake {
     pub(crate) lines: RefCell<Vec<String>>,
     /// The call, by number, that fails with EIO.
     pub(crate) fail_at: Cell<Option<usize>>,
+    /// With this errno instead.
+    pub(crate) fail_with: Cell<Option<i32>>,
     /// A module, by the end of its path, that the kernel refuses with this errno.
     pub(crate) module_error: RefCell<Option<(String, i32)>>,
     /// What happens at each wait for an event: files that appear then.
@@ -58,6 +61,8 @@ pub(crate) struct Fake {
     pub(crate) releases: RefCell<Vec<Zeroizing<Vec<u8>>>>,
     /// Of how many releases, from now on, no owner records the epochs.
     pub(crate) unrecorded: Cell<u32>,
+    /// How hooks end.
+    pub(crate) hooks: hooks::State,
     clock: Cell<u64>,
 }
 
@@ -96,7 +101,9 @@ impl Fake {
         let number = self.calls.borrow().len();
         self.calls.borrow_mut().push(call);
         match self.fail_at.get() {
-            Some(at) if at == number => Err(io::Error::from_raw_os_error(5)),
+            Some(at) if at == number => {
+                Err(io::Error::from_raw_os_error(self.fail_with.get().unwrap_or(nix::libc::EIO)))
+            }
             _ => Ok(()),
         }
     }
@@ -242,6 +249,10 @@ impl Platform for Fake {
         ))
     }
 
+    fn bind_mount(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call(format!("bind {} {}", from.display(), to.display()))
+    }
+
     fn move_mount(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.call(format!("move {} {}", from.display(), to.display()))
     }
@@ -328,6 +339,10 @@ impl Platform for Fake {
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         self.call(format!("responder {port} {} keys", host_keys.blobs().len()))?;
         Ok(format!("port {port}"))
+    }
+
+    fn close_standard_streams(&self) -> io::Result<()> {
+        self.call("close-standard-streams".to_owned())
     }
 
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error {

@@ -33,10 +33,7 @@ pub(super) fn read_device(device: &Path, offset: u64, length: usize) -> io::Resu
 pub(super) fn list(directory: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        // Nothing that PID 1 looks for has a name that is not UTF-8.
-        if let Ok(name) = entry?.file_name().into_string() {
-            names.push(name);
-        }
+        names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort_unstable();
     Ok(names)
@@ -129,4 +126,48 @@ pub(super) fn create(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
 
 pub(super) fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsRawFd as _, OwnedFd};
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn path_of(file: &OwnedFd) -> PathBuf {
+        format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+    }
+
+    /// A file that comes in single bytes is read whole; one that is too long, not at all.
+    #[test]
+    fn short_reads_are_no_end() {
+        let read_in_pieces = |limit: usize| {
+            let (reader, mut writer) = io::pipe().unwrap();
+            let reader = OwnedFd::from(reader);
+            let writing = std::thread::spawn(move || {
+                for byte in b"in pieces" {
+                    writer.write_all(&[*byte]).unwrap();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let content = read(&path_of(&reader), limit);
+            writing.join().unwrap();
+            content
+        };
+        assert_eq!(read_in_pieces(9).unwrap(), b"in pieces");
+        assert_eq!(read_in_pieces(8).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    /// A device that ends early is an error, not a shorter answer.
+    #[test]
+    fn a_device_that_is_cut_gives_nothing() {
+        let device = rustix::fs::memfd_create("device", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        rustix::io::write(&device, &[7; 100]).unwrap();
+        let path = path_of(&device);
+        assert_eq!(read_device(&path, 90, 10).unwrap(), [7; 10]);
+        let error = read_device(&path, 90, 11).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

@@ -7,9 +7,9 @@ mod keyring;
 mod links;
 mod log;
 pub(crate) mod network;
+mod program;
 mod releases;
 pub(crate) mod reports;
-mod root_program;
 mod signals;
 mod stop;
 mod switch_root;
@@ -42,12 +42,13 @@ use reports::Source;
 /// Runs PID 1. Does not return: it becomes the real init, or stops the machine.
 pub fn run() {
     let start = Instant::now();
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    // In a PID namespace of its own it is process 1, too.
+    if name == program::NAME {
+        return program::become_it(arguments);
+    }
     if !rustix::process::getpid().is_init() {
-        let mut arguments = std::env::args_os();
-        let name = arguments.next().unwrap_or_default();
-        if name == root_program::NAME {
-            return root_program::become_it(arguments);
-        }
         if let Some(role) = Role::from_name(&name) {
             return responder::run(role, arguments.next());
         }
@@ -154,6 +155,10 @@ impl Platform for Linux {
         Ok(rustix::mount::mount(mount.source, mount.target, mount.fstype, flags, &*options)?)
     }
 
+    fn bind_mount(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Ok(rustix::mount::mount_bind(from, to)?)
+    }
+
     fn move_mount(&self, from: &Path, to: &Path) -> io::Result<()> {
         Ok(rustix::mount::mount_move(from, to)?)
     }
@@ -223,6 +228,13 @@ impl Platform for Linux {
             report_id: *report_id,
             empty: PathBuf::from(layout::EMPTY),
         })?)
+    }
+
+    fn close_standard_streams(&self) -> io::Result<()> {
+        let null = File::options().read(true).write(true).open(layout::NULL)?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        Ok(rustix::stdio::dup2_stderr(&null)?)
     }
 
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error {

@@ -11,7 +11,7 @@ use protocol::config::Sealing;
 use rustix::fs::{Advice, OFlags};
 use zeroize::Zeroizing;
 
-use super::{Linux, device_mapper, keyring, reports, root_program};
+use super::{Linux, device_mapper, keyring, program::Run, reports};
 use crate::platform::{Access, Disk, Target, Volumes};
 use crate::reports::ReportError;
 
@@ -76,7 +76,8 @@ impl Volumes for Linux {
         arguments: &[&str],
         until: Duration,
     ) -> io::Result<i32> {
-        root_program::run(root, program, arguments, self.start + until)
+        // On the console, which the host reads, it is not shown: fsck names files.
+        Run { root, program, arguments, environment: &[], level: 7 }.to_end(self.start + until)
     }
 
     fn derived_key(

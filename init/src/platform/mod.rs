@@ -17,10 +17,12 @@ use protocol::report_data;
 use crate::failure::Step;
 use crate::reports::{RawReport, ReportError};
 
+mod hooks;
 mod links;
 mod releases;
 mod volumes;
 
+pub use hooks::{Hook, Hooks};
 pub use links::Links;
 pub use releases::{Released, Releases};
 pub use volumes::{Access, Disk, Target, Volumes};
@@ -102,7 +104,7 @@ pub struct VerityTarget {
 }
 
 /// The machine as PID 1 sees it.
-pub trait Platform: Volumes + Links + Releases {
+pub trait Platform: Volumes + Links + Releases + Hooks {
     /// Notes where the boot is, for the message of a panic.
     fn begin(&self, step: Step, on_failure: OnFailure);
     /// Time since PID 1's first instruction.
@@ -122,7 +124,7 @@ pub trait Platform: Volumes + Links + Releases {
     /// # Errors
     /// Also if the device ends before.
     fn read_device(&self, device: &Path, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-    /// The names in a directory, sorted.
+    /// The names in a directory, sorted. One that is not UTF-8 has U+FFFD in it.
     ///
     /// # Errors
     /// From the system.
@@ -179,6 +181,11 @@ pub trait Platform: Volumes + Links + Releases {
     /// # Errors
     /// From the system.
     fn mount(&self, mount: &Mount<'_>) -> io::Result<()>;
+    /// Makes a file or directory appear at another one's place too.
+    ///
+    /// # Errors
+    /// From the system.
+    fn bind_mount(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Moves a mount.
     ///
     /// # Errors
@@ -260,6 +267,11 @@ pub trait Platform: Volumes + Links + Releases {
         report_id: &[u8; 32],
     ) -> Result<String, Box<dyn Error + Send + Sync>>;
 
+    /// Puts the null device in the place of standard input, output and error.
+    ///
+    /// # Errors
+    /// From the system.
+    fn close_standard_streams(&self) -> io::Result<()>;
     /// Deletes what is left of the initramfs, makes `root` the root and becomes
     /// `program`. Returns only if that failed.
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error;

@@ -74,14 +74,14 @@ fn refused(error: CmdlineError) -> Failure {
 /// What the log says of it.
 #[must_use]
 pub fn summary(config: &Config) -> String {
-    let mode = match config.root.protection {
-        Protection::Verity(_) => "verity",
-        Protection::Encrypted(_) => "encrypted",
-        Protection::InsecurePlain => "plain (INSECURE)",
+    let insecure = match config.root.protection {
+        Protection::Verity(_) | Protection::Encrypted(_) => "",
+        Protection::InsecurePlain => " (INSECURE)",
     };
+    let mode = config.root.protection.mode();
     let volumes = match config.volumes.len() {
         0 => String::new(),
         count => format!(", {count} volumes"),
     };
-    format!("mode {mode}{volumes}, on failure {}", config.on_failure)
+    format!("mode {mode}{insecure}{volumes}, on failure {}", config.on_failure)
 }

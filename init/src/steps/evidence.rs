@@ -13,9 +13,10 @@ use protocol::report_data::Binding;
 use sha2::{Digest as _, Sha256};
 
 use super::identity::Identity;
+use super::mounts;
 use crate::boot::{Progress, log};
 use crate::failure::{self, Failure};
-use crate::platform::{Level, Mount, Platform};
+use crate::platform::{Level, Platform};
 use crate::reports::{RawReport, ReportError};
 use crate::snpguard;
 
@@ -40,7 +41,8 @@ pub fn open<'a>(
         return Err(Failure::Report(ReportError::NoSource { looked_at }));
     };
     if progress.reports.is_none() {
-        mount_configfs(platform)?;
+        // A kernel without configfs has another source, or none.
+        mounts::mount_in_sysfs(platform, "configfs", Path::new(CONFIGFS))?;
         progress.reports = Some(platform.open_reports(attest.source).map_err(Failure::Report)?);
     }
     Ok(attest)
@@ -88,30 +90,6 @@ pub fn leave(
         summary.push_str(&format!(", responder on {listening}"));
     }
     Ok(summary)
-}
-
-/// A kernel without configfs has another source, or none.
-fn mount_configfs(platform: &impl Platform) -> Result<(), Failure> {
-    let target = Path::new(CONFIGFS);
-    let there = platform.kind(target).map_err(failure::path("looking at", target))?;
-    if there.is_none()
-        || platform.is_mount_point(target).map_err(failure::path("looking at", target))?
-    {
-        return Ok(());
-    }
-    super::mounts::mount(
-        platform,
-        &Mount {
-            source: "configfs",
-            target,
-            fstype: "configfs",
-            read_only: false,
-            nosuid: true,
-            nodev: true,
-            noexec: true,
-            options: "",
-        },
-    )
 }
 
 /// The files of the boot report.

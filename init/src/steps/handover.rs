@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use protocol::config::{Config, Hardening};
 use protocol::layout;
 
+use super::harden;
 use super::mounts::KMSG_LIMIT;
 use super::root::DM_NAME;
 use crate::boot::{Progress, log};
@@ -15,8 +17,13 @@ const MOVED: [&str; 4] = [layout::DEV, layout::PROC, layout::SYS, layout::RUN];
 
 /// Moves the mounts, arms dm-verity, frees the initramfs and becomes `program`.
 /// Returns only a failure.
-pub fn hand_over(platform: &impl Platform, progress: &Progress, program: &Path) -> Failure {
-    match prepare(platform, progress, program) {
+pub fn hand_over(
+    platform: &impl Platform,
+    config: &Config,
+    progress: &Progress,
+    program: &Path,
+) -> Failure {
+    match prepare(platform, config, progress, program) {
         Err(failure) => failure,
         Ok(()) => Failure::HandOver {
             program: program.to_owned(),
@@ -25,7 +32,12 @@ pub fn hand_over(platform: &impl Platform, progress: &Progress, program: &Path) 
     }
 }
 
-fn prepare(platform: &impl Platform, progress: &Progress, program: &Path) -> Result<(), Failure> {
+fn prepare(
+    platform: &impl Platform,
+    config: &Config,
+    progress: &Progress,
+    program: &Path,
+) -> Result<(), Failure> {
     let root = Path::new(layout::SYSROOT);
     // All of them are looked at before the first is moved: until then the
     // failure block reaches the log the usual way.
@@ -56,6 +68,9 @@ fn prepare(platform: &impl Platform, progress: &Progress, program: &Path) -> Res
         ),
     );
     let _fixed_by_command_line = platform.write(Path::new(KMSG_LIMIT), b"ratelimit\n");
+    if config.harden.contains(&Hardening::Console) {
+        harden::close_console(platform)?;
+    }
     for (from, to) in &targets {
         platform.move_mount(from, to).map_err(failure::path("moving the mount", *from))?;
     }

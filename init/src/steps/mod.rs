@@ -6,6 +6,8 @@ mod entropy;
 pub mod evidence;
 mod file_system;
 pub mod handover;
+pub mod harden;
+pub mod hooks;
 mod host_keys;
 pub mod identity;
 mod in_root;

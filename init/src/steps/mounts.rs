@@ -52,7 +52,7 @@ const TABLE: [Row; 4] = [
     Row {
         target: layout::RUN,
         fstype: "tmpfs",
-        noexec: false,
+        noexec: true,
         nodev: true,
         options: "mode=0755,size=20%",
     },
@@ -95,6 +95,37 @@ pub fn mount_again(platform: &impl Platform, row: &str, target: &Path) -> Result
         Some(row) => row.mount(platform, target),
         None => Err(failure::path("mounting again", row)(std::io::ErrorKind::NotFound.into())),
     }
+}
+
+/// Mounts a kernel file system on a directory of sysfs, if this kernel has it and nothing
+/// is there yet.
+///
+/// # Errors
+/// [`Failure::Mount`].
+pub fn mount_in_sysfs(
+    platform: &impl Platform,
+    fstype: &str,
+    target: &Path,
+) -> Result<(), Failure> {
+    let there = platform.kind(target).map_err(failure::path("looking at", target))?;
+    if there.is_none()
+        || platform.is_mount_point(target).map_err(failure::path("looking at", target))?
+    {
+        return Ok(());
+    }
+    mount(
+        platform,
+        &Mount {
+            source: fstype,
+            target,
+            fstype,
+            read_only: false,
+            nosuid: true,
+            nodev: true,
+            noexec: true,
+            options: "",
+        },
+    )
 }
 
 /// Mounts, with the failure named.

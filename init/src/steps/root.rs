@@ -18,7 +18,7 @@ use verity::{Algorithm, BlockSize, Geometry, Params, Reaction, RootHash, Salt, T
 use super::disks::{Device, Disks};
 use super::{file_system, mounts};
 use crate::failure::Failure;
-use crate::platform::{Mount, Platform, VerityTarget};
+use crate::platform::{Mount, Platform, Program, VerityTarget};
 
 /// Name of the root's device-mapper device.
 pub const DM_NAME: &str = "root";
@@ -113,19 +113,26 @@ pub fn check_init(platform: &impl Platform, config: &Config) -> Result<PathBuf, 
     let program = platform
         .program(Path::new(layout::SYSROOT), &path)
         .map_err(|source| Failure::InitMissing { path: path.clone(), source })?;
+    match why_not_executable(&program) {
+        None => Ok(path),
+        Some(why) => Err(Failure::InitNotExecutable { path, why }),
+    }
+}
+
+/// Why the kernel would not execute a program, as far as its start says.
+pub(super) fn why_not_executable(program: &Program) -> Option<&'static str> {
     let is_elf = program.head.starts_with(b"\x7fELF");
-    let why = if !program.is_file {
-        "is not a regular file"
+    if !program.is_file {
+        Some("is not a regular file")
     } else if !program.executable {
-        "is not executable"
+        Some("is not executable")
     } else if is_elf && program.head.get(18..20) != Some(&[EM_X86_64, 0]) {
-        "is for another architecture"
+        Some("is for another architecture")
     } else if !is_elf && !program.head.starts_with(b"#!") {
-        "is neither an ELF program nor a script"
+        Some("is neither an ELF program nor a script")
     } else {
-        return Ok(path);
-    };
-    Err(Failure::InitNotExecutable { path, why })
+        None
+    }
 }
 
 /// What the log says of it.

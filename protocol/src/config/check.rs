@@ -4,9 +4,9 @@ use super::network::{Addresses, Gateways, LinkSelector, Mtu, NetworkMode};
 use super::owners::{OptionalDeadline, OwnerKeys, Threshold};
 use super::settings::Settings;
 use super::values::{
-    AbsolutePath, AttestMode, BlockSize, EvidenceSource, Flag, FsType, Hex, HostKeys, KeyOrigin,
-    MachineId, Number, OnCorruption, OnFailure, Port, RootMode, Salt, Selector, VerityAlgorithm,
-    WritableDirectories, WritableMode,
+    AbsolutePath, AttestMode, BlockSize, EvidenceSource, Flag, FsType, Hardening, Hex, HostKeyKind,
+    KeyOrigin, List, MachineId, Number, OnCorruption, OnFailure, Port, RootMode, Salt, Selector,
+    VerityAlgorithm, WritableDirectories, WritableMode,
 };
 use super::volumes::{GuestSvn, LeastTcb, Provision, WritableFs};
 use super::{ConfigError, RootKey, VolumeCipher, VolumeFormat, VolumeTarget};
@@ -28,6 +28,7 @@ pub(super) fn values(settings: &Settings) -> Result<(), ConfigError> {
         "deadline.disks": Deadline,
         "deadline.entropy": Deadline,
         "deadline.evidence": Deadline,
+        "deadline.hooks": Deadline,
         "deadline.network": Deadline,
         "deadline.unlock": OptionalDeadline,
         "deadline.quorum": Deadline,
@@ -51,11 +52,13 @@ pub(super) fn values(settings: &Settings) -> Result<(), ConfigError> {
         "writable.mode": WritableMode,
         "writable.directories": WritableDirectories,
         "writable.size": MemorySize,
-        "ssh.host_keys": HostKeys,
+        "ssh.host_keys": List<HostKeyKind>,
+        "harden": List<Hardening>,
         "attest.mode": AttestMode,
         "attest.source": EvidenceSource,
         "attest.port": Port,
         "compat.snpguard": Flag,
+        "compat.snpguard_cmdline": Flag,
         "unlock.owners": OwnerKeys,
         "unlock.threshold": Threshold,
         "unlock.port": Port,

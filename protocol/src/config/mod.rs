@@ -14,6 +14,7 @@ mod keys;
 mod network;
 mod owners;
 mod settings;
+mod snpguard;
 mod table;
 mod unlock;
 mod values;
@@ -29,7 +30,7 @@ pub use unlock::{
     VolumeFormat, VolumeTarget,
 };
 pub use values::{
-    AbsolutePath, AttestMode, EvidenceSource, FsType, HostKeyKind, KeyOrigin, MachineId,
+    AbsolutePath, AttestMode, EvidenceSource, FsType, Hardening, HostKeyKind, KeyOrigin, MachineId,
     OnCorruption, OnFailure, RootMode, Selector, ValueError, VerityAlgorithm, WritableDirectory,
     WritableMode,
 };
@@ -50,12 +51,16 @@ pub struct Config {
     pub disks_deadline: Deadline,
     /// How long to wait for the random generator.
     pub entropy_deadline: Deadline,
+    /// How long each hook may run.
+    pub hooks_deadline: Deadline,
     /// The root.
     pub root: Root,
     /// What may be written to.
     pub writable: Writable,
     /// SSH host keys to make; empty leaves the image's alone.
     pub host_keys: Vec<HostKeyKind>,
+    /// What the machine gives up.
+    pub harden: Vec<Hardening>,
     /// What the secure processor is asked for; `None`: nothing.
     pub attest: Option<Attest>,
     /// What to do about `/etc/machine-id`.
@@ -103,6 +108,18 @@ pub enum Protection {
     Encrypted(Encrypted),
     /// Not at all; the configuration said `insecure = true`.
     InsecurePlain,
+}
+
+impl Protection {
+    /// Key `root.mode`.
+    #[must_use]
+    pub const fn mode(&self) -> RootMode {
+        match self {
+            Protection::Verity(_) => RootMode::Verity,
+            Protection::Encrypted(_) => RootMode::Encrypted,
+            Protection::InsecurePlain => RootMode::Plain,
+        }
+    }
 }
 
 /// Everything that a dm-verity table says. Nothing of it is read from a disk.
@@ -189,9 +206,11 @@ pub fn parse(file: Option<&[u8]>, cmdline: &CommandLine) -> Result<Config, Confi
         on_failure: settings.value("on_failure")?,
         disks_deadline: settings.value("deadline.disks")?,
         entropy_deadline: settings.value("deadline.entropy")?,
+        hooks_deadline: settings.value("deadline.hooks")?,
         root,
         writable,
-        host_keys: settings.value::<values::HostKeys>("ssh.host_keys")?.0,
+        host_keys: settings.value::<values::List<HostKeyKind>>("ssh.host_keys")?.0,
+        harden: settings.value::<values::List<Hardening>>("harden")?.0,
         attest,
         machine_id: settings.value("machine_id")?,
         network: unlock.is_some().then(|| network::read(&settings)).transpose()?,
@@ -456,6 +475,9 @@ fn writable(settings: &Settings, root: &Root) -> Result<Writable, ConfigError> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod snpguard_tests;
 
 #[cfg(test)]
 mod unlock_tests;

@@ -9,8 +9,9 @@ use toml::Value;
 
 use super::error::{ConfigError, FILE_MAX};
 use super::keys::{self, Default, Key, Scope};
+use super::snpguard;
 use super::table::{KEYS, VOLUME_KEYS};
-use super::values::RootMode;
+use super::values::{Flag, RootMode};
 use crate::cmdline::CommandLine;
 use crate::release::{MAX_VOLUMES, ReleaseError, VolumeName};
 use crate::text::excerpt;
@@ -47,6 +48,9 @@ pub(super) struct Settings {
 /// The name of all volumes' settings, and of the array in the file.
 const VOLUME: &str = "volume";
 
+/// Whether SNPGuard's words are settings.
+const SNPGUARD: &str = "compat.snpguard_cmdline";
+
 /// The volume's name and the key in a full name.
 fn of_volume(key: &str) -> Option<(&str, &str)> {
     key.strip_prefix("volume.")?.split_once('.')
@@ -70,7 +74,18 @@ impl Settings {
         if let Some(file) = file {
             settings.add_file(file)?;
         }
+        if settings.value::<Flag>(SNPGUARD)?.0 {
+            for (key, value) in snpguard::settings(cmdline)? {
+                settings.add(key, Source::CommandLine, |_| Ok(value))?;
+            }
+        }
         for (key, value) in cmdline.settings()? {
+            if key == SNPGUARD {
+                return Err(ConfigError::Conflict(
+                    "compat.snpguard_cmdline says what the kernel command line means, so it goes \
+                     in the file only",
+                ));
+            }
             if let Some((name, _)) = of_volume(key) {
                 settings.add_volume(name, Source::CommandLine)?;
             }

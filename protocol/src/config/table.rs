@@ -65,6 +65,12 @@ pub const KEYS: &[Key] = &[
         "How long PID 1 waits for the secure processor's report.",
     ),
     key(
+        "deadline.hooks",
+        "a duration from 1ms to 1h, such as 30s",
+        Default::Value("30s"),
+        "How long each hook of the initramfs may run. Then it is killed, and the boot ends.",
+    ),
+    key(
         "deadline.network",
         "a duration from 1ms to 1h, such as 30s",
         Default::Value("60s"),
@@ -224,6 +230,15 @@ pub const KEYS: &[Key] = &[
          kinds that it lacks are made on the disk.",
     ),
     key(
+        "harden",
+        "a list of pointers, kexec, bpf, sysrq, modules and console, or none",
+        Default::Value("pointers,kexec,bpf,sysrq"),
+        "What the machine gives up before the root is opened: the table is in \
+         `docs/initramfs.md`. `modules`: no kernel module is loaded any more, so the initramfs has \
+         to load all. `console`: neither PID 1 nor the booted system reads what the host types, \
+         and what programs write to the console is lost.",
+    ),
+    key(
         "attest.mode",
         "responder, report or none",
         Default::Value("responder"),
@@ -250,6 +265,14 @@ pub const KEYS: &[Key] = &[
         Default::Value("false"),
         "Leave a second report in /etc/report.json, in the form and with the binding that SNPGuard's \
          verify_report expects. Makes an ecdsa-p256 host key too.",
+    ),
+    key(
+        "compat.snpguard_cmdline",
+        "true or false",
+        Default::Value("false"),
+        "Read the words `boot`, `root`, `verity_disk` and `verity_roothash` of the kernel command \
+         line as SNPGuard does: they are `root.mode`, `root.device`, `verity.hash_device` and \
+         `verity.roothash` then. Only in the file, which has what these words do not say.",
     ),
     key(
         "unlock.owners",

@@ -170,6 +170,24 @@ words! {
 }
 
 words! {
+    /// What the machine gives up for good, or until its root says otherwise.
+    Hardening {
+        /// Kernel addresses and the kernel's log, for who is not root.
+        Pointers = "pointers",
+        /// Another kernel.
+        Kexec = "kexec",
+        /// BPF programs of who is not root.
+        Bpf = "bpf",
+        /// The magic system request key.
+        Sysrq = "sysrq",
+        /// More kernel modules.
+        Modules = "modules",
+        /// The console, as input and for programs.
+        Console = "console",
+    }
+}
+
+words! {
     /// Where reports come from.
     EvidenceSource {
         /// The first that is there, in the order below.
@@ -425,25 +443,25 @@ impl FromStr for WritableDirectories {
     }
 }
 
-/// The list of host keys, without repeats; empty for `none`.
+/// A list of words, without repeats; empty for `none`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostKeys(pub(super) Vec<HostKeyKind>);
+pub(super) struct List<T>(pub(super) Vec<T>);
 
-impl FromStr for HostKeys {
+impl<T: FromStr<Err = ValueError> + PartialEq> FromStr for List<T> {
     type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<HostKeys, ValueError> {
+    fn from_str(text: &str) -> Result<List<T>, ValueError> {
         if text == "none" {
-            return Ok(HostKeys(Vec::new()));
+            return Ok(List(Vec::new()));
         }
-        let mut kinds = Vec::new();
+        let mut words = Vec::new();
         for item in text.split(',') {
-            let kind = item.parse()?;
-            if kinds.contains(&kind) {
-                return Err(ValueError("a kind is repeated"));
+            let word = item.parse()?;
+            if words.contains(&word) {
+                return Err(ValueError("a word is repeated"));
             }
-            kinds.push(kind);
+            words.push(word);
         }
-        Ok(HostKeys(kinds))
+        Ok(List(words))
     }
 }

@@ -110,6 +110,7 @@ fn the_boot_log_has_a_line_for_each_step() {
         "mounts",
         "configuration",
         "modules",
+        "harden",
         "disks",
         "root",
         "writable",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use image_builder::initramfs::{
-    Archive, Compression, Level, assemble, base, configuration, modules,
+    Additions, Archive, Compression, Level, assemble, base, configuration, modules,
 };
 use image_builder::modules::{Closure, ModuleTree, Request, Set};
 use image_builder::output::Output;
@@ -16,11 +16,12 @@ use protocol::config::{self, Config, FsType, VerityAlgorithm};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::hooks::{self, HookOptions};
 use crate::bzimage;
 use crate::embedded;
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
-use crate::terminal::{Terminal, Text, size};
+use crate::terminal::{Terminal, Text, causes, size};
 use crate::vm::{VmEditor, VmFile};
 
 const EXAMPLES: &str = "\
@@ -29,6 +30,8 @@ Examples:
       --kernel /boot/vmlinuz-6.12.95 --vm vm.toml
   ravelin image initramfs --output initramfs.cpio --kernel-modules unpacked/lib/modules/6.12.95 \\
       --filesystem ext4 --set nvme --config ravelin.toml
+  ravelin image initramfs --output initramfs.cpio.zst --kernel-modules /lib/modules/6.12.95 \
+      --config ravelin.toml --hook post-root=10-check --hook-file /bin/sh=busybox
   ravelin image initramfs --part base --output base.cpio    # for a project of your own
 
 The output is a function of the inputs alone: the same files give the same bytes, whatever the
@@ -37,7 +40,7 @@ concatenated with cat.
 
 JSON (\"kind\": \"image-initramfs\"): output, bytes, sha256, compression, parts (part, entries,
 bytes), kernel_release (null without modules), modules (wave, required, path), built_in, notes,
-vm (null without --vm).";
+hooks (stage, name, bytes; in the order in which they run), vm (null without --vm).";
 
 /// Make the initramfs: PID 1, kernel modules, measured configuration
 ///
@@ -93,6 +96,8 @@ pub(crate) struct Initramfs {
     /// Take this module too if the kernel has it; the boot goes on without it (repeatable)
     #[arg(long, value_name = "NAME")]
     optional_module: Vec<String>,
+    #[command(flatten)]
+    hooks: HookOptions,
     /// Another PID 1 than the one inside ravelin: a static x86-64 executable
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -116,7 +121,7 @@ enum Part {
     Base,
     /// The kernel modules and their load order
     Modules,
-    /// The measured configuration
+    /// The measured configuration, with the hooks
     Config,
 }
 
@@ -153,6 +158,7 @@ struct Report {
     modules: Vec<ModuleReport>,
     built_in: Vec<String>,
     notes: Vec<String>,
+    hooks: Vec<HookReport>,
     vm: Option<String>,
 }
 
@@ -170,6 +176,13 @@ struct ModuleReport {
     path: String,
 }
 
+#[derive(Serialize)]
+struct HookReport {
+    stage: &'static str,
+    name: String,
+    bytes: usize,
+}
+
 pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
     let parts = parts(arguments, terminal)?;
     // Everything that can be wrong is looked at before something is made.
@@ -177,6 +190,7 @@ pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
     let output = Output::create(&arguments.output)?;
     let toml = arguments.config.as_deref().map(read_configuration).transpose()?;
     let measured = measured(arguments, toml.as_deref())?;
+    let additions = arguments.hooks.read()?;
 
     let progress = terminal.progress();
     let mut archives = Vec::new();
@@ -191,7 +205,7 @@ pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
                 closure = Some(found);
                 archive
             }
-            Part::Config => configuration(toml.as_deref().unwrap_or_default())?,
+            Part::Config => configuration_archive(toml.as_deref(), &additions)?,
         };
         archives.push((*part, archive));
     }
@@ -218,7 +232,7 @@ pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
         }
         vm.write()?;
     }
-    report(arguments, &bytes, compression, &archives, closure, terminal)
+    report(arguments, &bytes, compression, &archives, closure, additions, terminal)
 }
 
 /// The parts to make, in the order in which they belong together.
@@ -226,12 +240,16 @@ fn parts(arguments: &Initramfs, terminal: &Terminal) -> Result<Vec<Part>> {
     let given = |part| match part {
         Part::Base => true,
         Part::Modules => arguments.kernel_modules.is_some(),
-        Part::Config => arguments.config.is_some(),
+        Part::Config => arguments.config.is_some() || !arguments.hooks.is_empty(),
     };
     let asked = |part| arguments.part.is_empty() || arguments.part.contains(&part);
     for (part, name, option) in [
         (Part::Modules, "modules", "--kernel-modules DIR"),
-        (Part::Config, "config", "--config FILE"),
+        (
+            Part::Config,
+            "config",
+            if arguments.config.is_some() { "--config FILE" } else { "--hook" },
+        ),
     ] {
         if arguments.part.contains(&part) && !given(part) {
             let failure = Failure::usage(format!("--part {name} has nothing to be made of"));
@@ -261,7 +279,7 @@ fn base_archive(arguments: &Initramfs) -> Result<Archive> {
                 Failure::new(format!("{}: {error}", path.display()))
             };
             let init = fs::read(path).map_err(|error| failed(&error))?;
-            base(&init).map_err(|error| failed(&error))
+            base(&init).map_err(|error| failed(&causes(&error)))
         }
         (None, Some(init)) => Ok(base(init)?),
         (None, None) => Err(Failure::new("this ravelin was built without PID 1 inside").help(
@@ -269,6 +287,15 @@ fn base_archive(arguments: &Initramfs) -> Result<Archive> {
              (cargo xtask build leaves it in target/x86_64-unknown-linux-gnu/init/init)",
         )),
     }
+}
+
+fn configuration_archive(toml: Option<&str>, additions: &Additions) -> Result<Archive> {
+    let mut archive = match toml {
+        Some(toml) => configuration(toml)?,
+        None => Archive::new(),
+    };
+    hooks::add(additions, &mut archive)?;
+    Ok(archive)
 }
 
 fn read_configuration(path: &Path) -> Result<String> {
@@ -369,8 +396,16 @@ fn report(
     compression: Compression,
     archives: &[(Part, Archive)],
     closure: Option<Closure>,
+    additions: Additions,
     terminal: &Terminal,
 ) -> Result {
+    let mut hooks = additions.hooks;
+    hooks.sort_by(|a, b| (a.stage, &a.name).cmp(&(b.stage, &b.name)));
+    let hooks = hooks.into_iter().map(|hook| HookReport {
+        stage: hook.stage.as_str(),
+        name: hook.name,
+        bytes: hook.content.len(),
+    });
     let parts = archives.iter().map(|(part, archive)| PartReport {
         part: *part,
         entries: archive.paths().count(),
@@ -386,6 +421,7 @@ fn report(
         modules: Vec::new(),
         built_in: Vec::new(),
         notes: Vec::new(),
+        hooks: hooks.collect(),
         vm: arguments.vm.as_ref().map(|vm| vm.display().to_string()),
     };
     if let Some(closure) = closure {
@@ -434,6 +470,9 @@ fn describe(report: &Report) -> Text {
         if !report.built_in.is_empty() {
             text.field("built in", report.built_in.join(" "));
         }
+    }
+    for HookReport { stage, name, bytes } in &report.hooks {
+        text.field(&format!("hook {stage}"), format!("{name}, {bytes} bytes"));
     }
     text
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod decrypt;
 mod encrypt;
+mod hooks;
 mod initramfs;
 mod places;
 mod preparation;

@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 
-use image_builder::initramfs::{Entry, Kind, Limits, Reader, check_static_executable};
+use image_builder::initramfs::{Entry, Kind, Limits, Reader, check_hook, check_static_executable};
 use protocol::config;
+use protocol::hooks::{self, Stage};
 use protocol::layout;
 use protocol::load_order::{self, LoadOrder};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::Findings;
-use crate::terminal::{Text, printable};
+use crate::terminal::{Text, causes, printable};
 
 /// Largest PID 1 that is looked into.
 const INIT_MAX: usize = 64 << 20;
+/// [`layout::HOOKS`] as [`path`] gives it, and what is below it.
+const HOOKS: &str = "etc/ravelin/hooks/";
 /// Longest symbolic link target.
 const LINK_MAX: usize = 4095;
 /// More is not shown: a screen, a JSON document and memory have an end.
@@ -32,6 +36,8 @@ pub(super) struct Initramfs {
     configuration: Option<String>,
     /// The kernel that the modules are for, and the modules in order.
     modules: Option<Modules>,
+    /// The hooks, in the order in which they run.
+    hooks: Vec<Hook>,
     /// The paths of the regular files.
     #[serde(skip)]
     files: HashSet<String>,
@@ -50,6 +56,16 @@ struct Item {
     target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Hook {
+    stage: &'static str,
+    name: String,
+    bytes: u32,
+    sha256: String,
+    /// The interpreter of a script.
+    interpreter: Option<String>,
 }
 
 /// A load order for JSON.
@@ -156,8 +172,43 @@ impl Initramfs {
         if entry.kind() == Kind::File
             && let Some(content) = content
         {
-            unpacked.insert(path, content);
+            if path.starts_with(HOOKS) {
+                self.add_hook(entry, &path, &content, findings);
+            } else {
+                unpacked.insert(path, content);
+            }
+        } else if path.starts_with(HOOKS) && entry.kind() != Kind::Directory {
+            findings.add(format!("{path}: not a hook that PID 1 runs"));
         }
+    }
+
+    fn add_hook(&mut self, entry: &Entry, path: &str, content: &[u8], findings: &mut Findings) {
+        let below = path.strip_prefix(HOOKS).and_then(|below| below.split_once('/'));
+        let of_stage = below.and_then(|(directory, name)| {
+            let stage = Stage::ALL.into_iter().find(|stage| stage.directory() == directory)?;
+            Some((stage, name))
+        });
+        let Some((stage, name)) = of_stage.filter(|(_, name)| hooks::is_name(name)) else {
+            findings.add(format!("{path}: not a hook that PID 1 runs"));
+            return;
+        };
+        if entry.permissions() & 0o111 == 0 {
+            findings.add(format!("{path}: not executable"));
+        }
+        // Whether it is there is known at the end.
+        let interpreter = check_hook(content).unwrap_or_else(|error| {
+            findings.add(format!("{path}: {}", causes(&error)));
+            None
+        });
+        // As the kernel unpacks it: the later one of a path.
+        self.hooks.retain(|hook| hook.stage != stage.as_str() || hook.name != name);
+        self.hooks.push(Hook {
+            stage: stage.as_str(),
+            name: name.to_owned(),
+            bytes: entry.size,
+            sha256: hex::encode(Sha256::digest(content)),
+            interpreter: interpreter.map(|text| printable(&text)),
+        });
     }
 
     /// Looks into the files that PID 1 reads.
@@ -166,7 +217,16 @@ impl Initramfs {
         if let Some(init) = take(layout::INIT)
             && let Err(error) = check_static_executable(&init)
         {
-            findings.error(&error);
+            findings.add(format!("{}: {}", layout::INIT, causes(&error)));
+        }
+        let order = |hook: &Hook| (hook.stage.parse::<Stage>().ok(), hook.name.clone());
+        self.hooks.sort_by_key(order);
+        for Hook { stage, name, interpreter, .. } in &self.hooks {
+            if let Some(path) = interpreter
+                && !self.files.contains(path.trim_start_matches('/'))
+            {
+                findings.add(format!("hook {name} of {stage}: its interpreter {path} is missing"));
+            }
         }
         if let Some(toml) = take(layout::CONFIGURATION) {
             if let Err(error) = config::check_file(&toml) {
@@ -223,6 +283,12 @@ impl Initramfs {
         if let Some(modules) = &self.modules {
             modules.describe(text);
         }
+        if !self.hooks.is_empty() {
+            text.heading("hooks, in the order of running");
+            for Hook { stage, name, bytes, sha256, .. } in &self.hooks {
+                text.line(format!("  {stage:<12} {bytes:>9}  {name}  sha256 {sha256}"));
+            }
+        }
         if let Some(configuration) = &self.configuration {
             text.heading(&format!("measured configuration ({})", layout::CONFIGURATION));
             super::quote(text, configuration);
@@ -249,6 +315,7 @@ fn wanted(entry: &Entry) -> usize {
         layout::INIT => INIT_MAX,
         layout::CONFIGURATION => config::FILE_MAX,
         layout::LOAD_ORDER => load_order::MAX_BYTES,
+        path if path.trim_start_matches('/').starts_with(HOOKS) => INIT_MAX,
         _ => 0,
     }
 }

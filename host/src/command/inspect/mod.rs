@@ -45,7 +45,8 @@ it, a list of texts), \"type\" (\"initramfs\", \"disk\", \"qcow2\", \"hash-tree\
 \"encrypted\", \"sidecar\", \"encrypted-sidecar\", \"vm\", \"configuration\", \"load-order\", \"executable\" or
 \"kernel\") and the fields of that type:
   initramfs      archives, compressed, entries (archive, path, kind, mode, uid, gid, bytes),
-                 configuration (text or null), modules (null, or kernel and modules)
+                 configuration (text or null), modules (null, or kernel and modules), hooks
+                 (stage, name, bytes, sha256, interpreter)
   disk           disk_guid, sectors, partitions (number, name, type, type_guid, guid, first_lba,
                  last_lba, file_system, superblock, luks)
   qcow2          disk_bytes (null if it is refused), and the fields of what is on the disk

@@ -1,6 +1,5 @@
 //! What a real init finds when it starts.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io;
@@ -29,6 +28,7 @@ pub(crate) fn say_all() {
     for line in text("/proc/self/mountinfo").lines() {
         say("mount", line);
     }
+    kernel();
     memory();
     process();
     devices();
@@ -36,6 +36,33 @@ pub(crate) fn say_all() {
     identity();
     for directory in DIRECTORIES {
         writable(directory);
+    }
+}
+
+const SYSCTLS: [&str; 7] = [
+    "kernel.kptr_restrict",
+    "kernel.dmesg_restrict",
+    "kernel.kexec_load_disabled",
+    "kernel.unprivileged_bpf_disabled",
+    "net.core.bpf_jit_harden",
+    "kernel.sysrq",
+    "kernel.modules_disabled",
+];
+
+/// What the kernel still allows, and what is behind the names of the console.
+fn kernel() {
+    for name in SYSCTLS {
+        let value = text(&format!("/proc/sys/{}", name.replace('.', "/")));
+        say(&format!("sysctl.{name}"), &value);
+    }
+    say("lockdown", &text("/sys/kernel/security/lockdown"));
+    for line in text("/proc/keys").lines() {
+        say("key", line);
+    }
+    for node in ["/dev/console", "/dev/ttyS0"] {
+        let number = fs::metadata(node).map_or(0, |node| node.rdev());
+        let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
+        say(&format!("node.{node}"), &number);
     }
 }
 
@@ -53,15 +80,8 @@ fn memory() {
 fn process() {
     say("pid", &std::process::id().to_string());
     say("cwd", &link("/proc/self/cwd"));
-    let mut open = BTreeMap::new();
-    for name in names("/proc/self/fd") {
-        // The directory that is being read has a descriptor too: gone by now.
-        if let Ok(target) = fs::read_link(format!("/proc/self/fd/{name}")) {
-            open.insert(name, target.display().to_string());
-        }
-    }
-    for (number, target) in open {
-        say("fd", &format!("{number} {target}"));
+    for line in descriptors() {
+        say("fd", &line);
     }
     for line in text("/proc/self/status").lines() {
         if let Some((name, value)) = line.split_once(':')
@@ -70,6 +90,26 @@ fn process() {
             say(&format!("status.{name}"), value.trim());
         }
     }
+    for line in processes() {
+        say("process", &line);
+    }
+}
+
+/// This process's open files.
+pub(crate) fn descriptors() -> Vec<String> {
+    let mut open = Vec::new();
+    for name in names("/proc/self/fd") {
+        // The directory that is being read has a descriptor too: gone by now.
+        if let Ok(target) = fs::read_link(format!("/proc/self/fd/{name}")) {
+            open.push(format!("{name} {}", target.display()));
+        }
+    }
+    open
+}
+
+/// All processes but the kernel's own.
+pub(crate) fn processes() -> Vec<String> {
+    let mut found = Vec::new();
     for pid in names("/proc").into_iter().filter(|name| name.parse::<u32>().is_ok()) {
         let stat = text(&format!("/proc/{pid}/stat"));
         // Kernel threads are children of process 2; the rest is userspace.
@@ -77,9 +117,10 @@ fn process() {
         let mut fields = after_name.split(' ');
         let (state, parent) = (fields.next().unwrap_or("?"), fields.next().unwrap_or("?"));
         if parent != "2" && pid != "2" {
-            say("process", &format!("{pid} {state} parent {parent}"));
+            found.push(format!("{pid} {state} parent {parent}"));
         }
     }
+    found
 }
 
 /// Block devices, and the device-mapper tables as the kernel has them.

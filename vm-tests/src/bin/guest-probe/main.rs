@@ -8,13 +8,17 @@
 mod actions;
 mod evidence;
 mod facts;
+mod hook;
 mod volumes;
 
 use std::fs;
+use std::io::Write as _;
+use std::path::Path;
 
 use rustix::system::{RebootCommand, reboot};
 
 fn main() {
+    hook::run_if_hook();
     say("begin", "1");
     facts::say_all();
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
@@ -29,9 +33,20 @@ fn main() {
     let _refused = reboot(RebootCommand::PowerOff);
 }
 
+/// Whether standard output goes anywhere: else the kernel's log does.
+fn has_console() -> bool {
+    let target = fs::read_link("/proc/self/fd/1").unwrap_or_default();
+    target != Path::new("/dev/null")
+}
+
 /// One line of the report; control characters would break it.
 fn say(key: &str, value: &str) {
     let line: String =
         value.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    println!("PROBE {key}={line}");
+    let line = format!("PROBE {key}={line}");
+    if has_console() {
+        println!("{line}");
+    } else if let Ok(mut kmsg) = fs::OpenOptions::new().write(true).open("/dev/kmsg") {
+        let _lost = kmsg.write_all(format!("<4>{line}\n").as_bytes());
+    }
 }
