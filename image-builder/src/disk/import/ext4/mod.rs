@@ -19,8 +19,6 @@ mod fields;
 mod inode;
 mod runs;
 mod superblock;
-#[cfg(test)]
-mod tests;
 mod tree;
 
 use std::cell::Cell;
