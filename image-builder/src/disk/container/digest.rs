@@ -142,7 +142,7 @@ mod tests {
             "sha256:",
             "sha256:../../../etc/passwd",
             &sha256.to_uppercase(),
-            &sha256[..70],
+            sha256.get(..70).unwrap(),
             &format!("{sha256}0"),
             &sha256.replace("sha256", "md5"),
             &sha256.replace("sha256", "sha512"),

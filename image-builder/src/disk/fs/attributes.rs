@@ -144,8 +144,11 @@ fn damaged(path: &Path, source: Ext4Error) -> BuildError {
 #[derive(Default)]
 struct Places {
     /// Directories, each below the one before, with the inodes of what is in them.
-    directories: Vec<(Vec<u8>, HashMap<Vec<u8>, u32>)>,
+    directories: Vec<(Vec<u8>, Inodes)>,
 }
+
+/// Inodes by name.
+type Inodes = HashMap<Vec<u8>, u32>;
 
 impl Places {
     /// The inode of a path in the file system.

@@ -104,9 +104,11 @@ pub(super) fn open(path: &Path, options: &DiskOptions) -> Result<Root, ImportErr
         }
     };
     let image = FileSystemImage::part(disk, offset, length, path);
-    Ok(match found.kind {
-        _ if options.keep_file_system => Root::FileSystem(image),
-        FsType::Ext4 => Root::Ext4(image),
-        kind => Root::FileSystem(image.unread(kind)),
+    Ok(if options.keep_file_system {
+        Root::FileSystem(image)
+    } else if found.kind == FsType::Ext4 {
+        Root::Ext4(image)
+    } else {
+        Root::FileSystem(image.unread(found.kind))
     })
 }

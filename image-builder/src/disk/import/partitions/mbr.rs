@@ -305,7 +305,8 @@ mod tests {
         let two: Wanted = |e| matches!(e, MbrError::TwoExtended { first: 1, second: 3 });
         let looped: Wanted = |e| matches!(e, MbrError::Loop { .. });
         let signature: Wanted = |e| matches!(e, MbrError::Signature { sector: 300 });
-        let cases: &[(usize, &[(u8, u8, u32, u32)], Wanted)] = &[
+        type Case<'a> = (usize, &'a [(u8, u8, u32, u32)], Wanted);
+        let cases: &[Case<'_>] = &[
             (0, &[(0, 0x83, 8, 993)], range),
             (0, &[(0, 0x83, 0, 10)], range),
             (0, &[(0, 0x83, 8, 0)], range),

@@ -228,7 +228,7 @@ fn tables_that_cannot_be_are_refused() {
         (|i| _ = i.u32(4, 2).u64(FIRST, CONTENT as u64 | ZERO), entry),
         (|i| _ = i.u64(FIRST, COMPRESSED), entry),
         (|i| _ = i.u64(FIRST, COMPRESSED | (CONTENT as u64 - 1)), entry),
-        (|i| _ = i.u64(FIRST, COMPRESSED | 7 * 512), entry),
+        (|i| _ = i.u64(FIRST, COMPRESSED | (7 * 512)), entry),
         (|i| _ = i.u64(FIRST, u64::MAX), entry),
         (
             |i| _ = i.u64(FIRST, COMPRESSED | CONTENT as u64),
