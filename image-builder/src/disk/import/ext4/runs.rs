@@ -115,7 +115,7 @@ impl Runs {
             let length = entry.u16(4).ok_or_else(damaged)?;
             let (blocks, written) = match length {
                 0 => return Err(self.inode.damaged("it has an extent without blocks")),
-                ..=WRITTEN => (length, true),
+                1..=WRITTEN => (length, true),
                 _ => (length.saturating_sub(WRITTEN), false),
             };
             let (first, at) = (long(0)?, short(6)? << 32 | long(8)?);
