@@ -206,6 +206,10 @@ fn errors_leave_nothing() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["--from", "absent", "-o", "o"], 3, "absent: cannot be read"),
         (&["--from", "text", "-o", "o"], 3, "text: is neither a directory, nor a tar"),
+        (&["--from", "text", "-o", "o", "--format", "qcow2"], 3, "text: is not a qcow2 image"),
+        (&["--from", "text", "-o", "o", "--format", "vdi"], 2, "invalid value 'vdi'"),
+        (&["--from", "-", "-o", "o", "--format", "raw"], 2, "a disk image cannot come from"),
+        (&["--from", "source", "-o", "o", "--partition", "1"], 3, "source: has no partition table"),
         (&["--from", "source", "-o", "absent/o"], 3, "absent/o"),
         (&["--from", "source", "-o", "o", "--fs", "ext4"], 2, "source is a file system already"),
         (&["--from", "source", "-o", "o", "--hash-output", "h"], 2, "--hash-output is for"),

@@ -37,7 +37,7 @@ fn package(root: &Path, to: &Path) {
     let mut deb = fs::File::create(to).unwrap();
     deb.write_all(b"!<arch>\n").unwrap();
     for (name, content) in [("debian-binary", &b"2.0\n"[..]), ("data.tar.xz", &data)] {
-        write!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len())
+        writeln!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, content.len())
             .unwrap();
         deb.write_all(content).unwrap();
         if content.len() % 2 == 1 {

@@ -395,14 +395,13 @@ fn the_root_is_found_or_the_partitions_are_listed() {
     let disk = |name: &str, parts: &[(u32, &str, &str)]| {
         Disk::new(&tools, directory.path().join(name), 4, parts)
     };
-    let number = |found: Result<Source, SourceError>| match found.unwrap() {
-        Source::DiskFiles(image) => {
-            // Each file system here has its partition's number for a label.
-            let mut label = [0; 16];
-            verity::ReadAt::read_exact_at(&image, &mut label, 1024 + 120).unwrap();
-            label[0] - b'0'
-        }
-        other => panic!("{other:?}"),
+    let number = |found: Result<Source, SourceError>| {
+        let found = found.unwrap();
+        let Source::DiskFiles(image) = found else { panic!("{found:?}") };
+        // Each file system here has its partition's number for a label.
+        let mut label = [0; 16];
+        verity::ReadAt::read_exact_at(&image, &mut label, 1024 + 120).unwrap();
+        label[0] - b'0'
     };
 
     // By its type, whatever else there is, in any order.
@@ -543,9 +542,10 @@ fn a_table_that_contradicts_itself_is_refused_by_name() {
         disk.ext4(1, "1");
         disk
     };
-    let table = |disk: &Disk| match refused(Source::detect(&disk.path)) {
-        ImportError::PartitionTable { source, .. } => source,
-        other => panic!("{other:?}"),
+    let table = |disk: &Disk| {
+        let error = refused(Source::detect(&disk.path));
+        let ImportError::PartitionTable { source, .. } = error else { panic!("{error:?}") };
+        source
     };
     let read = |disk: &Disk| fs::read(&disk.path).unwrap();
 

@@ -51,7 +51,7 @@ pub use encrypted::{
 pub use error::BuildError;
 pub use fs::{Compression, CompressionError, Make, ToolError, Tools};
 pub use import::{
-    DiskFormat, DiskFormatError, DiskOptions, Ext4, Ext4Content, Ext4Error, Ext4Inode,
+    DiskFormat, DiskFormatError, DiskOptions, Ext4, Ext4Content, Ext4Error, Ext4Inode, Ext4Names,
     FileSystemImage, ImportError, Mbr, MbrError, MbrPartition, PartitionList, PartitionTableError,
     Qcow2, Qcow2Error,
 };

@@ -35,19 +35,16 @@ pub(crate) fn rows(unlock: &Unlock) -> Result<Vec<Row>> {
     };
     let opened = median(ours.iter().copied()).context("no boot")?;
     let encrypted = median(of(|round| round.encrypt)).context("no round in a Debian")?;
-    let ratio = |mine: f64, against: &Against| match against.quantity {
-        Quantity::Milliseconds(theirs) => Some(theirs / mine),
-        _ => None,
-    };
     let open = theirs("`cryptsetup open` and `mount`", |round| round.open)?;
+    let ratio = median(of(|round| round.open)).map(|theirs| theirs / opened);
     let format = theirs("`cryptsetup luksFormat`, open, copy", |round| round.format)?;
     let bytes = Quantity::Bytes(unlock.bytes);
     Ok(vec![
         row(
             "unlock in QEMU: last byte of the release to the mounted root".to_owned(),
             opened,
-            Against { what: open.what.clone(), quantity: open.quantity },
-            ratio(opened, &open),
+            open,
+            ratio,
         ),
         row(
             format!("`ravelin image encrypt` of {bytes} in QEMU"),

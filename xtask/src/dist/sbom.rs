@@ -121,10 +121,10 @@ fn document(metadata: &Metadata, lock: &Lock) -> Result<Value> {
         if let Some(license) = &package.license {
             // Older manifests have a slash where SPDX has OR.
             let expression = license.replace('/', " OR ");
-            component["licenses"] = json!([{ "expression": expression }]);
+            insert(&mut component, "licenses", json!([{ "expression": expression }]));
         }
         if let Some(checksum) = checksums.get(&key).filter(|_| package.source.is_some()) {
-            component["hashes"] = json!([{ "alg": "SHA-256", "content": checksum }]);
+            insert(&mut component, "hashes", json!([{ "alg": "SHA-256", "content": checksum }]));
         }
         components.push(component);
         let needed = nodes.get(id).into_iter().flat_map(|node| needs(node));
@@ -153,6 +153,12 @@ fn document(metadata: &Metadata, lock: &Lock) -> Result<Value> {
 }
 
 /// What a package is linked from or built with; not what only its tests use.
+fn insert(component: &mut Value, field: &str, value: Value) {
+    if let Value::Object(fields) = component {
+        fields.insert(field.to_owned(), value);
+    }
+}
+
 fn needs(node: &Node) -> impl Iterator<Item = &str> {
     let ships = |kind: &Kind| kind.kind.as_deref() != Some("dev");
     let ships = move |dependency: &&Dependency| dependency.dep_kinds.iter().any(ships);

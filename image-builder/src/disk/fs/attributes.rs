@@ -143,12 +143,15 @@ fn damaged(path: &Path, source: Ext4Error) -> BuildError {
 /// The names in the directories on the way to the last path that was looked up.
 #[derive(Default)]
 struct Places {
-    /// Directories, each below the one before, with the inodes of what is in them.
-    directories: Vec<(Vec<u8>, Inodes)>,
+    /// Each is below the one before.
+    directories: Vec<Names>,
 }
 
-/// Inodes by name.
-type Inodes = HashMap<Vec<u8>, u32>;
+/// What is in a directory.
+struct Names {
+    directory: Vec<u8>,
+    inodes: HashMap<Vec<u8>, u32>,
+}
 
 impl Places {
     /// The inode of a path in the file system.
@@ -159,13 +162,14 @@ impl Places {
         }
         let mut at: Vec<u8> = Vec::new();
         for (depth, name) in path.split(|byte| *byte == b'/').enumerate() {
-            if self.directories.get(depth).is_none_or(|(known, _)| *known != at) {
+            if self.directories.get(depth).is_none_or(|names| names.directory != at) {
                 self.directories.truncate(depth);
                 let fs = open(image)?;
                 let names = fs.names(&fs.inode(number)?)?;
-                self.directories.push((at.clone(), names.into_iter().collect()));
+                let inodes = names.into_iter().collect();
+                self.directories.push(Names { directory: at.clone(), inodes });
             }
-            let found = self.directories.get(depth).and_then(|(_, names)| names.get(name));
+            let found = self.directories.get(depth).and_then(|names| names.inodes.get(name));
             let problem = "a name that was written is not there";
             number = *found.ok_or(Ext4Error::Damaged { inode: number, problem })?;
             if !at.is_empty() {

@@ -23,7 +23,7 @@ pub use container::{DiskFormat, DiskFormatError};
 pub(super) use container::{foreign, format_of};
 pub use error::ImportError;
 pub(super) use ext4::Ext4Tree;
-pub use ext4::{Content as Ext4Content, Ext4, Ext4Error, Inode as Ext4Inode};
+pub use ext4::{Content as Ext4Content, Ext4, Ext4Error, Ext4Names, Inode as Ext4Inode};
 pub use file_system::FileSystemImage;
 pub use partitions::{Mbr, MbrError, MbrPartition, PartitionTableError};
 pub use qcow2::{Qcow2, Qcow2Error};

@@ -37,6 +37,9 @@ const MAX_DIRECTORY: u64 = 64 << 20;
 /// The longest target of a symbolic link.
 const MAX_LINK: u64 = 4095;
 
+/// The names in a directory, with the numbers of their inodes.
+pub type Ext4Names = Vec<(Vec<u8>, u32)>;
+
 /// An ext4 in a volume.
 pub struct Ext4<R> {
     volume: R,
@@ -101,7 +104,7 @@ impl<R: ReadAt> Ext4<R> {
     ///
     /// # Errors
     /// [`Ext4Error`] if it is damaged, or larger than a directory of a root.
-    pub fn names(&self, directory: &Inode) -> Result<Vec<(Vec<u8>, u32)>, Ext4Error> {
+    pub fn names(&self, directory: &Inode) -> Result<Ext4Names, Ext4Error> {
         let (bytes, size) = (directory.size, self.superblock.block_size);
         if bytes > MAX_DIRECTORY {
             let (inode, most) = (directory.number, MAX_DIRECTORY);

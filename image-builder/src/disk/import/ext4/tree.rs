@@ -4,13 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::vec::IntoIter;
 
-use super::{Ext4, Ext4Error, Inode};
+use super::{Ext4, Ext4Error, Ext4Names, Inode};
 use crate::disk::BuildError;
 use crate::disk::import::{FileSystemImage, ImportError};
 use crate::disk::tree::{Device, Entry, Kind, Meta, Note, Sink, Time, TreeError};
-
-/// The names in a directory, with their inodes.
-type Names = Vec<(Vec<u8>, u32)>;
 
 /// Where e2fsck puts what has lost its name: part of the file system rather than of the tree,
 /// as long as it is empty.
@@ -60,7 +57,7 @@ struct Frame {
 }
 
 impl Walk<'_> {
-    fn directories(&mut self, names: Names, sink: &mut impl Sink) -> Result<(), BuildError> {
+    fn directories(&mut self, names: Ext4Names, sink: &mut impl Sink) -> Result<(), BuildError> {
         let mut path = Vec::new();
         let mut frames = vec![Frame { names: names.into_iter(), length: 0 }];
         while let Some(frame) = frames.last_mut() {
@@ -86,7 +83,7 @@ impl Walk<'_> {
         path: &[u8],
         number: u32,
         sink: &mut impl Sink,
-    ) -> Result<Option<Names>, BuildError> {
+    ) -> Result<Option<Ext4Names>, BuildError> {
         let inode = self.inode(path, number)?;
         let is_directory = inode.is_directory();
         if inode.links > 1 && !is_directory {
@@ -145,7 +142,7 @@ impl Walk<'_> {
         self.fs.inode(number).map_err(|e| failed(path, "its inode cannot be read", e))
     }
 
-    fn names(&self, path: &[u8], inode: &Inode) -> Result<Names, TreeError> {
+    fn names(&self, path: &[u8], inode: &Inode) -> Result<Ext4Names, TreeError> {
         self.fs.names(inode).map_err(|e| failed(path, "the directory cannot be listed", e))
     }
 
@@ -155,7 +152,7 @@ impl Walk<'_> {
         Ok(Entry { path, kind, meta: meta(inode), xattrs })
     }
 
-    fn drop_empty_lost_and_found(&self, names: &mut Names) {
+    fn drop_empty_lost_and_found(&self, names: &mut Ext4Names) {
         names.retain(|(name, number)| {
             let is_empty = || {
                 let inode = self.fs.inode(*number).ok()?;
