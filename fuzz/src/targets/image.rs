@@ -26,11 +26,11 @@ pub(super) fn file(name: &str, content: &[u8]) -> Vec<u8> {
     block
 }
 
-/// Reads an image and looks at all that is in it. That the members make a tree is asserted
-/// where they are put together.
-pub(super) fn look_at(mut tar: Vec<u8>) {
+/// Reads an image and looks at all that is in it; how many members it has, if it is one. That
+/// they make a tree is asserted where they are put together.
+pub(super) fn look_at(mut tar: Vec<u8>) -> Option<u64> {
     tar.resize(tar.len() + 1024, 0);
     let source = Source::TarStream { name: "fuzz".to_owned(), reader: Box::new(Cursor::new(tar)) };
     let scratch = std::env::temp_dir().join("ravelin-fuzz");
-    let _ = audit(source, None, &scratch, &Silent);
+    audit(source, None, &scratch, &Silent).ok().map(|findings| findings.members)
 }

@@ -11,6 +11,10 @@ use super::image::{file, look_at};
 const MEMBERS: usize = 200;
 
 pub(super) fn run(data: &[u8]) {
+    let _ = look_at(archive(data));
+}
+
+fn archive(data: &[u8]) -> Vec<u8> {
     let mut layers = vec![Vec::new()];
     for line in data.split(|&byte| byte == b'\n').take(MEMBERS) {
         let Some((&kind, rest)) = line.split_first() else { continue };
@@ -40,7 +44,7 @@ pub(super) fn run(data: &[u8]) {
     let manifest = format!(r#"[{{"Config":"config","Layers":[{}]}}]"#, names.join(","));
     tar.extend(file("config", config.as_bytes()));
     tar.extend(file("manifest.json", manifest.as_bytes()));
-    look_at(tar);
+    tar
 }
 
 /// A member's header with a right checksum; a file has its path as its content.
@@ -72,4 +76,15 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         "0.wh..\n0.wh.\n+\n0../x\n0loop/x\n2loop loop\n1l ../../etc/shadow\n0.wh..wh..opq",
     ];
     seeds.map(|seed| seed.as_bytes().to_vec()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_images_or_refused() {
+        let found: Vec<_> = seeds().iter().map(|seed| look_at(archive(seed))).collect();
+        assert_eq!(found, [Some(11), Some(3), None]);
+    }
 }

@@ -15,6 +15,10 @@ const END: &str = "\n%\n";
 const PARTS: usize = 9;
 
 pub(super) fn run(data: &[u8]) {
+    let _ = look_at(archive(data));
+}
+
+fn archive(data: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(data);
     let mut parts: Vec<String> = text.split(END).take(PARTS).map(str::to_owned).collect();
     let mut tar = file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
@@ -35,7 +39,7 @@ pub(super) fn run(data: &[u8]) {
         };
         tar.extend(file(&name, part.as_bytes()));
     }
-    look_at(tar);
+    tar
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
@@ -47,7 +51,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let config =
         r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["@3"]}}"#;
     let index = r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@1","size":#1,"annotations":{"org.opencontainers.image.ref.name":"a:1"},"platform":{"os":"linux","architecture":"amd64"}}]}"#;
-    let saved = r#"[{"Config":"$2","RepoTags":["a:1"],"Layers":["$3"]}]"#;
+    let saved = r#"[{"Config":"$1","RepoTags":["a:1"],"Layers":["$2"]}]"#;
     let nested = r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"@1","size":#1}]}"#;
     let plain = [index, &manifest, config, ""].join(END);
     // The same, one part further down.
@@ -65,6 +69,18 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     vec![
         plain.into_bytes(),
         [nested, &deeper].join(END).into_bytes(),
-        [saved, "", config, ""].join(END).into_bytes(),
+        [saved, &config.replace("@3", "@2"), ""].join(END).into_bytes(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_images() {
+        for seed in seeds() {
+            assert_eq!(look_at(archive(&seed)), Some(0), "{}", String::from_utf8_lossy(&seed));
+        }
+    }
 }

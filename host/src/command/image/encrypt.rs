@@ -191,7 +191,7 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
             (false, true) => Some(HostKeys::Keep),
             (false, false) => None,
         },
-        preparation: arguments.preparation.of(&source, Clean::another_disk(), terminal)?,
+        preparation: arguments.preparation.of(&source, Clean::another_disk())?,
         tools: Tools::from_environment(),
         threads: arguments.threads,
     };

@@ -49,14 +49,19 @@ impl PreparationArguments {
         [("--customize", self.customize.as_deref()), ("--modules", self.modules.as_deref())]
     }
 
+    /// Tells that a file system became a public image as it was.
+    pub(super) fn note_unchanged(&self, terminal: &Terminal) {
+        if !self.no_clean {
+            terminal.note(
+                "the file system was taken as it is: nothing is left out of it, and nothing was \
+                 looked into",
+            );
+        }
+    }
+
     /// What is to be done with a source, of which `usual` is left out unless something else is
     /// said.
-    pub(super) fn of(
-        &self,
-        source: &Source,
-        usual: Clean,
-        terminal: &Terminal,
-    ) -> Result<Preparation> {
+    pub(super) fn of(&self, source: &Source, usual: Clean) -> Result<Preparation> {
         if source.is_file_system() {
             let changes = self.image.is_some()
                 || self.clean
@@ -70,12 +75,6 @@ impl PreparationArguments {
                     "leave --image, --clean, --clean-authorized-keys, --customize and --modules \
                      out, or give its content as a directory or a tar",
                 ));
-            }
-            if !self.no_clean && usual == Clean::public_image() {
-                terminal.note(
-                    "the file system is taken as it is: nothing is left out, and nothing was \
-                     looked into",
-                );
             }
             return Ok(Preparation::default());
         }

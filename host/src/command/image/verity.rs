@@ -200,7 +200,8 @@ struct FileSystemReport {
 
 pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
     let source = arguments.source.open()?;
-    let options = options(arguments, &source, terminal)?;
+    let unchanged = source.is_file_system();
+    let options = options(arguments, &source)?;
     let target = target(arguments)?;
     let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
     // A description that cannot be used is better found before the work than after it.
@@ -209,6 +210,9 @@ pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
     let progress = terminal.progress();
     let built = disk::build(source, &options, &target, &sidecar, &progress)?;
     progress.finish();
+    if unchanged {
+        arguments.preparation.note_unchanged(terminal);
+    }
     let cmdline = match &arguments.vm {
         Some(vm) => Some(update(vm, &built.sidecar, &target).remedy(format!(
             "the image and {} are complete; {} is as it was",
@@ -220,7 +224,7 @@ pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
     report(arguments, &target, &sidecar, &built, cmdline.as_ref(), terminal)
 }
 
-fn options(arguments: &Verity, source: &Source, terminal: &Terminal) -> Result<Options> {
+fn options(arguments: &Verity, source: &Source) -> Result<Options> {
     let is_image = source.is_file_system();
     let made = arguments.fs.is_some()
         || arguments.compress.is_some()
@@ -242,7 +246,7 @@ fn options(arguments: &Verity, source: &Source, terminal: &Terminal) -> Result<O
         make: make(arguments)?,
         owner: if arguments.root_owned { Owner::Root } else { Owner::AsSeen },
         xattrs: if arguments.drop_xattrs { Xattrs::Drop } else { Xattrs::Keep },
-        preparation: arguments.preparation.of(source, Clean::public_image(), terminal)?,
+        preparation: arguments.preparation.of(source, Clean::public_image())?,
         created: arguments.created,
         tools: Tools::from_environment(),
         threads: arguments.threads,
