@@ -80,15 +80,16 @@ impl DiskArguments {
 
 /// What the user can do where one option is the answer.
 fn explained(error: SourceError) -> Failure {
-    use image_builder::disk::ImportError;
-    let help = match &error {
+    use image_builder::disk::ImportError as E;
+    let is_choice = matches!(
+        error,
         SourceError::Import(
-            ImportError::AmbiguousRoot { .. }
-            | ImportError::NoRoot { .. }
-            | ImportError::NoSuchPartition { .. }
-            | ImportError::SeveralPartitions { .. },
-        ) => "give --partition NUMBER",
-        _ => return error.into(),
-    };
-    Failure::from(error).help(help)
+            E::AmbiguousRoot { .. }
+                | E::NoRoot { .. }
+                | E::NoSuchPartition { .. }
+                | E::SeveralPartitions { .. }
+        )
+    );
+    let failure = Failure::from(error);
+    if is_choice { failure.help("give --partition NUMBER") } else { failure }
 }
