@@ -1,6 +1,6 @@
 //! `ravelin image audit`, and what `image verity` and `image encrypt` are told about content.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -106,7 +106,7 @@ impl Run<'_> {
             let _lost = kmsg.write_all(line.as_bytes());
         };
         for line in String::from_utf8_lossy(text).lines().filter(|line| !line.is_empty()) {
-            say(&printable(&line.chars().take(MAX_LINE).collect::<String>()));
+            say(&bounded(line));
         }
         if text.len() == MAX_OUTPUT {
             say("(what it said after this is left out)");
@@ -167,6 +167,12 @@ fn wait(
     }
 }
 
+/// What the log may have of a line: nothing that moves a terminal's cursor, and an end.
+fn bounded(line: &str) -> String {
+    let start: String = line.chars().take(MAX_LINE).collect();
+    printable(&start).chars().take(MAX_LINE).collect()
+}
+
 /// The other side: enters the root and becomes the program.
 pub(super) fn become_it(arguments: impl Iterator<Item = OsString>) {
     let error = match execute(arguments) {
@@ -186,4 +192,17 @@ fn execute(mut arguments: impl Iterator<Item = OsString>) -> io::Result<std::con
     let program = arguments.first().ok_or(io::ErrorKind::InvalidInput)?;
     signals::restore()?;
     Ok(nix::unistd::execv(program, &arguments)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_bounded_and_moves_no_cursor() {
+        assert_eq!(bounded("it's \"all\" right"), "it's \"all\" right");
+        assert_eq!(bounded("\x1b[2J\rravelin: ok\u{202e}"), "\\u{1b}[2J\\rravelin: ok\\u{202e}");
+        let long = bounded(&"\u{1}".repeat(1 << 20));
+        assert_eq!(long.len(), MAX_LINE);
+    }
 }
