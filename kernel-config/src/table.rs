@@ -284,6 +284,11 @@ pub const OPTIONS: &[KernelOption] = &[
     // System.
     built_in("SYSVIPC", Need::System, "programs share memory by System V's calls"),
     built_in("POSIX_MQUEUE", Need::System, "programs have message queues"),
+    built_in(
+        "SWAP",
+        Need::System,
+        "memory is moved to an encrypted volume that the owner has for it",
+    ),
     built_in("SYSCTL", Need::System, "settings of the kernel are changed in /proc/sys"),
     built_in("PROC_SYSCTL", Need::System, "settings of the kernel are changed in /proc/sys"),
     built_in("EPOLL", Need::System, "systemd waits for events with it"),
