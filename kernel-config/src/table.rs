@@ -336,6 +336,12 @@ pub const OPTIONS: &[KernelOption] = &[
         Need::System,
         "cryptsetup uses the kernel's ciphers",
     ),
+    module(
+        "CRYPTO_USER_API_AEAD",
+        "algif_aead",
+        Need::System,
+        "cryptsetup looks there for authenticated ciphers",
+    ),
     built_in(
         "SYN_COOKIES",
         Need::System,
