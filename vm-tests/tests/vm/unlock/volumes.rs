@@ -151,7 +151,8 @@ fn a_wiped_sealed_volume_is_refused_without_permission() {
 fn sealed(provision: &str) -> String {
     format!(
         "[[volume]]\nname = \"sealed\"\ndevice = \"serial:sealed\"\nkey = \"sealed\"\n\
-         fstype = \"ext4\"\nmount = \"/mnt/sealed\"\nprovision = \"{provision}\"\n"
+         fstype = \"ext4\"\nmount = \"/mnt/sealed\"\nprovision = \"{provision}\"\n\
+         sealed.tcb_version = \"any\"\n"
     )
 }
 
