@@ -5,7 +5,7 @@
 
 mod sbom;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,9 +20,10 @@ use crate::setup::{self, Prepared};
 pub(crate) fn run(project: &Project) -> Result<()> {
     let prepared = setup::ensure(project)?;
     let builder = Builder::new(project, &prepared)?;
-    let init = builder.program("init", "init", "init", "-C target-feature=+crt-static", None)?;
+    let init =
+        builder.program("init", "init", "init", &["-C", "target-feature=+crt-static"], None)?;
     check_static(&init)?;
-    let ravelin = builder.program("host", "ravelin", "release", "", Some(&init))?;
+    let ravelin = builder.program("host", "ravelin", "release", &[], Some(&init))?;
 
     let output = project.target.join("dist");
     let _none_yet = fs::remove_dir_all(&output);
@@ -69,7 +70,7 @@ impl<'a> Builder<'a> {
         package: &str,
         binary: &str,
         profile: &str,
-        flags: &str,
+        flags: &[&str],
         init: Option<&Path>,
     ) -> Result<PathBuf> {
         let mut cargo = self.project.cargo();
@@ -90,17 +91,16 @@ impl<'a> Builder<'a> {
         Ok(self.target.join(TARGET).join(profile).join(binary))
     }
 
-    fn rust_flags(&self, more: &str) -> OsString {
-        let mut flags = OsString::new();
-        for (directory, name) in &self.names {
-            flags.push("--remap-path-prefix=");
-            flags.push(directory);
-            flags.push("=");
-            flags.push(name);
-            flags.push("\x1f");
-        }
-        flags.push(more.replace(' ', "\x1f"));
-        flags
+    fn rust_flags(&self, more: &[&str]) -> OsString {
+        let remapped = self.names.iter().map(|(directory, name)| {
+            let mut flag = OsString::from("--remap-path-prefix=");
+            flag.push(directory);
+            flag.push("=");
+            flag.push(name);
+            flag
+        });
+        let flags: Vec<OsString> = remapped.chain(more.iter().map(OsString::from)).collect();
+        flags.join(OsStr::new("\x1f"))
     }
 
     /// For the C parts of zstd, xz and ring.
