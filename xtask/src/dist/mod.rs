@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
     ) -> Result<PathBuf> {
         let mut cargo = self.project.cargo();
         cargo
-            .args(["build", "--locked", "--profile", profile, "--target", TARGET])
+            .args(["rustc", "--locked", "--profile", profile, "--target", TARGET])
             .args(["--package", package, "--bin", binary])
             .env("CARGO_TARGET_DIR", &self.target)
             .env_remove("RUSTFLAGS")
@@ -87,6 +87,9 @@ impl<'a> Builder<'a> {
             cargo.env("RAVELIN_INIT", init);
         }
         self.prepared.export_tools(&mut cargo);
+        // Names that thin LTO makes up have hashes of paths; so has the build id, which is of
+        // what is left.
+        cargo.args(["--", "-C", "strip=symbols"]);
         command::run(&mut cargo)?;
         Ok(self.target.join(TARGET).join(profile).join(binary))
     }
