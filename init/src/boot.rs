@@ -189,15 +189,11 @@ fn get_keys(
         progress.waiting += platform.elapsed().saturating_sub(start);
         done(platform, Step::Network, &up);
     }
-    let opened = match &config.unlock {
-        Some(settings) => {
-            progress.begin(platform, Step::Unlock);
-            Some(unlock::open(platform, config, settings, disks, progress)?)
-        }
-        None => None,
-    };
-    network::down(platform, progress)?;
-    if let Some(opened) = opened {
+    // The network is there for owners alone.
+    if let Some(settings) = &config.unlock {
+        progress.begin(platform, Step::Unlock);
+        let opened = unlock::open(platform, config, settings, disks, progress)?;
+        network::down(platform, progress)?;
         done(platform, Step::Unlock, &opened);
     }
     Ok(())

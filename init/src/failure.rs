@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use protocol::config::{ConfigError, OnFailure};
 use protocol::hooks::Stage;
 use protocol::load_order::LoadOrderError;
+use protocol::text::printable;
 use rustix::io::Errno;
 
 use crate::codes::{self, Code};
@@ -425,10 +426,10 @@ impl Failure {
 
 /// The chain of causes of any error, outermost first, each on one line.
 pub fn causes(error: &dyn Error) -> Vec<String> {
-    let mut lines = vec![one_line(&error.to_string())];
+    let mut lines = vec![printable(&error.to_string())];
     let mut cause = error.source();
     while let Some(error) = cause {
-        lines.push(one_line(&error.to_string()));
+        lines.push(printable(&error.to_string()));
         cause = error.source();
     }
     lines
@@ -501,11 +502,6 @@ pub fn block(step: Step, code: &Code, causes: &[String], how: OnFailure) -> Vec<
     lines.push(format!("ravelin:   hint: {}", code.hint));
     lines.push(format!("ravelin:   then: {how}"));
     lines
-}
-
-/// One console line: control characters would let a quoted name forge others.
-pub fn one_line(text: &str) -> String {
-    protocol::text::printable(text)
 }
 
 #[cfg(test)]

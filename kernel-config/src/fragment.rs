@@ -38,7 +38,7 @@ pub fn fragment() -> String {
 
 /// The risks that the fragment turns off; the others are answered by another option.
 pub(crate) fn left_out() -> impl Iterator<Item = &'static Risk> {
-    RISKS.iter().filter(|risk| risk.unless.is_none_or(|other| crate::option(other).is_none()))
+    RISKS.iter().filter(|risk| risk.answered().is_none())
 }
 
 fn wanted(option: &KernelOption) -> String {

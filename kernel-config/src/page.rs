@@ -37,8 +37,7 @@ pub fn tables() -> String {
     let _ = writeln!(text, "### Risks that another option answers\n");
     let _ = writeln!(text, "| option | its risk | answered by |\n|---|---|---|");
     for risk in RISKS {
-        let answered = risk.unless.filter(|other| crate::option(other).is_some());
-        if let Some(other) = answered {
+        if let Some(other) = risk.answered() {
             let _ = writeln!(text, "| `{}` | {} | `{other}` |", risk.symbol, risk.reason);
         }
     }

@@ -18,6 +18,13 @@ pub struct Risk {
     pub unless: Option<&'static str>,
 }
 
+impl Risk {
+    /// The option of the table that answers it, if there is one.
+    pub(crate) fn answered(&self) -> Option<&'static str> {
+        self.unless.filter(|other| crate::option(other).is_some())
+    }
+}
+
 /// Whose way in a risky option is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum From {

@@ -136,18 +136,27 @@ impl CommandLine {
     /// # Errors
     /// If a `ravelin.` word has no `=` or has a quotation mark.
     pub fn settings(&self) -> Result<Vec<(&str, &str)>, CmdlineError> {
-        let mut settings = Vec::new();
-        for word in self.parameters() {
+        self.values(|name| name.strip_prefix(PREFIX)).collect()
+    }
+
+    /// The parameters whose names `known` knows, with their values, in order.
+    pub(crate) fn values<'a, K>(
+        &'a self,
+        known: impl Fn(&'a str) -> Option<K>,
+    ) -> impl Iterator<Item = Result<(K, &'a str), CmdlineError>> {
+        self.parameters().filter_map(move |word| {
             // The kernel drops a quotation mark that opens the whole word.
             let bare = word.strip_prefix('"').unwrap_or(word);
-            let Some(setting) = bare.strip_prefix(PREFIX) else { continue };
-            if word.contains('"') {
-                return Err(CmdlineError::Quoted { word: excerpt(word) });
-            }
-            let pair = setting.split_once('=');
-            settings.push(pair.ok_or_else(|| CmdlineError::NoValue { word: excerpt(word) })?);
-        }
-        Ok(settings)
+            let (name, value) =
+                bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
+            let key = known(name)?;
+            Some(if word.contains('"') {
+                Err(CmdlineError::Quoted { word: excerpt(word) })
+            } else {
+                let missing = || CmdlineError::NoValue { word: excerpt(word) };
+                value.map(|value| (key, value)).ok_or_else(missing)
+            })
+        })
     }
 }
 

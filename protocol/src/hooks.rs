@@ -11,7 +11,7 @@ use std::str::FromStr;
 pub const VERSION: u32 = 1;
 
 /// The longest name of a hook, in bytes.
-pub const MAX_NAME_BYTES: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 
 /// A point of the boot at which hooks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,12 @@ impl Stage {
             Stage::PostRoot => "post-root.d",
             Stage::PreHandOver => "pre-handover.d",
         }
+    }
+
+    /// The stage whose hooks are in a directory of this name.
+    #[must_use]
+    pub fn of_directory(name: &str) -> Option<Stage> {
+        Stage::ALL.into_iter().find(|stage| stage.directory() == name)
     }
 }
 

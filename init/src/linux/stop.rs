@@ -4,6 +4,7 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use protocol::config::OnFailure;
+use protocol::text::printable;
 use rustix::system::RebootCommand;
 
 use super::log;
@@ -42,7 +43,7 @@ pub(super) fn on_panic() {
 fn cause(info: &PanicHookInfo<'_>) -> String {
     let what = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map_or(String::new(), |place| format!(" at {place}"));
-    failure::one_line(&format!("{what}{place}"))
+    printable(&format!("{what}{place}"))
 }
 
 /// Stops the machine. If the kernel refuses, PID 1 ends, which is a kernel

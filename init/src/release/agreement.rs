@@ -1,12 +1,12 @@
 //! The quorum between the sessions' threads and PID 1's, which waits for it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::release::Status;
 
 use super::control::Control;
-use super::quorum::{Count, Quorum, Recorded, Refused, Vote};
+use super::quorum::{Count, Quorum, Refused, Vote};
 use crate::platform::Released;
 
 /// A [`Quorum`], and what is notified when it changes.
@@ -65,22 +65,11 @@ impl Agreement {
     }
 
     /// Waits until all owners of the opened release whose sessions are not over have
-    /// recorded the epochs, at most until `until`. Whether one at least has.
-    pub(super) fn wait_recorded(&self, until: Instant) -> bool {
-        let mut quorum = self.lock();
-        loop {
-            let by_one = match quorum.recorded() {
-                Recorded::All => return true,
-                Recorded::Nobody => return false,
-                Recorded::NotYet { by_one } => by_one,
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return by_one;
-            }
-            let waited = self.changed.wait_timeout(quorum, left);
-            quorum = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+    /// recorded the epochs, at most for `within`. Whether one at least has.
+    pub(super) fn wait_recorded(&self, within: Duration) -> bool {
+        let waited =
+            self.changed.wait_timeout_while(self.lock(), within, |quorum| quorum.awaits_records());
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_recorded()
     }
 
     pub(super) fn answer(&self, status: &Status) {

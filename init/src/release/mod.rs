@@ -168,7 +168,7 @@ impl Server {
     /// one of them has.
     #[must_use]
     pub fn wait_recorded(&self) -> bool {
-        self.shared.agreement.wait_recorded(Instant::now() + self.shared.limits.step)
+        self.shared.agreement.wait_recorded(self.shared.limits.step)
     }
 
     /// Tells the owners of the release that was waited for what became of it.

@@ -94,20 +94,6 @@ pub(super) struct Count {
     pub(super) others: u8,
 }
 
-/// Which owners of an opened release have recorded its epochs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Recorded {
-    /// Everyone whose session is not over, and one at least.
-    All,
-    /// There are sessions of others yet.
-    NotYet {
-        /// Whether one has.
-        by_one: bool,
-    },
-    /// No one, and every session is over.
-    Nobody,
-}
-
 /// Why a release was not taken, for the session's last status.
 pub(super) type Refused = (Refusal, String);
 
@@ -227,7 +213,7 @@ impl Quorum {
     pub(super) fn take(&mut self) -> Option<Released> {
         let Phase::Waiting = self.phase else { return None };
         let complete = self.sets.iter().position(|set| count(&set.members) >= self.need)?;
-        let Set { digest, release, members, .. } = self.sets.remove(complete);
+        let Set { digest, release, members } = self.sets.remove(complete);
         let owners = members.iter().map(|member| member.fingerprint.clone()).collect();
         self.phase = Phase::Trying(Tried { digest, members });
         Some(Released { release, owners })
@@ -240,15 +226,20 @@ impl Quorum {
         tried.members.iter_mut().filter(of_session).for_each(|member| member.recorded = true);
     }
 
-    /// Who has recorded the epochs.
-    pub(super) fn recorded(&self) -> Recorded {
-        let Phase::Trying(tried) = &self.phase else { return Recorded::Nobody };
-        let is_over = |member: &Member| member.recorded || member.session.is_stopped();
-        let by_one = tried.members.iter().any(|member| member.recorded);
-        match (tried.members.iter().all(is_over), by_one) {
-            (true, true) => Recorded::All,
-            (true, false) => Recorded::Nobody,
-            (false, by_one) => Recorded::NotYet { by_one },
+    /// Whether an owner whose session is not over has yet to record the epochs.
+    pub(super) fn awaits_records(&self) -> bool {
+        self.tried().iter().any(|member| !member.recorded && !member.session.is_stopped())
+    }
+
+    /// Whether an owner has recorded the epochs.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.tried().iter().any(|member| member.recorded)
+    }
+
+    fn tried(&self) -> &[Member] {
+        match &self.phase {
+            Phase::Trying(tried) => &tried.members,
+            Phase::Waiting | Phase::Over => &[],
         }
     }
 

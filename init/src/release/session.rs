@@ -170,8 +170,13 @@ fn offer(
     let release = check(&release, &shared.wanted).map_err(named)?;
 
     control.reach(Stage::Signed);
-    let (session, fingerprint_) = (Arc::clone(control), fingerprint.clone());
-    let vote = Vote { owner: index, fingerprint: fingerprint_, session, digest, release };
+    let vote = Vote {
+        owner: index,
+        fingerprint: fingerprint.clone(),
+        session: Arc::clone(control),
+        digest,
+        release,
+    };
     let Count { have, others } = shared.agreement.offer(vote).map_err(named)?;
     let mut line = format!("{fingerprint} releases keys, {have} of {}", shared.need);
     if others > 0 {

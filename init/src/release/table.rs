@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::control::{Control, Stage};
 
@@ -61,8 +61,7 @@ impl Table {
         let stopped = |sessions: &Vec<Session>| {
             sessions.iter().filter(|session| session.control.is_stopped()).count()
         };
-        let sessions =
-            self.wait_while(Instant::now() + LEAVING, |sessions| stopped(sessions) >= self.limit);
+        let sessions = self.wait_while(LEAVING, |sessions| stopped(sessions) >= self.limit);
         let Some(mut sessions) = sessions else { return false };
         let strangers = |session: &&Session| {
             session.control.stage() < Stage::Signed && !session.control.is_stopped()
@@ -94,27 +93,20 @@ impl Table {
     pub(super) fn clear(&self, gently: Duration) {
         for end in [Control::end, Control::stop] {
             self.lock().iter().for_each(|session| end(&session.control));
-            self.wait_while(Instant::now() + gently, |sessions| !sessions.is_empty());
+            self.wait_while(gently, |sessions| !sessions.is_empty());
         }
     }
 
     /// The sessions once enough have left that `busy` is over; `None` if that takes
-    /// longer than until `until`.
+    /// longer than `within`.
     fn wait_while(
         &self,
-        until: Instant,
+        within: Duration,
         busy: impl Fn(&Vec<Session>) -> bool,
     ) -> Option<MutexGuard<'_, Vec<Session>>> {
-        let mut sessions = self.lock();
-        while busy(&sessions) {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.left.wait_timeout(sessions, left);
-            sessions = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        Some(sessions)
+        let waited = self.left.wait_timeout_while(self.lock(), within, |sessions| busy(sessions));
+        let (sessions, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        (!waited.timed_out()).then_some(sessions)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Session>> {

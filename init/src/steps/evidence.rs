@@ -13,6 +13,7 @@ use protocol::report_data::Binding;
 use sha2::{Digest as _, Sha256};
 
 use super::identity::Identity;
+use super::kind;
 use super::mounts;
 use crate::boot::{Progress, log};
 use crate::failure::{self, Failure};
@@ -42,7 +43,7 @@ pub fn open<'a>(
     };
     if progress.reports.is_none() {
         // A kernel without configfs has another source, or none.
-        mounts::mount_in_sysfs(platform, "configfs", Path::new(CONFIGFS))?;
+        mounts::mount_in_sysfs(platform, "configfs", CONFIGFS)?;
         progress.reports = Some(platform.open_reports(attest.source).map_err(Failure::Report)?);
     }
     Ok(attest)
@@ -145,7 +146,7 @@ fn snpguard_report(
 ) -> Result<bool, Failure> {
     // Whatever the image has in its place is not of this boot.
     let path: PathBuf = Path::new(layout::SYSROOT).join(SNPGUARD_REPORT);
-    if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_some() {
+    if kind(platform, &path)?.is_some() {
         platform.remove_file(&path).map_err(failure::path("removing", &path))?;
     }
     let ecdsa = identity.host_keys.iter().find(|key| key.is_ecdsa_p256());

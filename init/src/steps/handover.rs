@@ -6,6 +6,7 @@ use protocol::config::{Config, Hardening};
 use protocol::layout;
 
 use super::harden;
+use super::kind;
 use super::mounts::KMSG_LIMIT;
 use super::root::DM_NAME;
 use crate::boot::{Progress, log};
@@ -43,7 +44,7 @@ fn prepare(
     // failure block reaches the log the usual way.
     let targets = MOVED.map(|from| (Path::new(from), root.join(from.trim_start_matches('/'))));
     for (from, to) in &targets {
-        let there = platform.kind(to).map_err(failure::path("looking at", to))?;
+        let there = kind(platform, to)?;
         if there != Some(Kind::Directory) {
             return Err(Failure::RootIncomplete { path: from.to_path_buf() });
         }

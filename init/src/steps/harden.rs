@@ -10,6 +10,7 @@ use std::path::Path;
 use protocol::config::{Config, Hardening};
 use protocol::layout;
 
+use super::kind;
 use super::mounts;
 use crate::failure::{self, Failure};
 use crate::platform::Platform;
@@ -58,7 +59,7 @@ const SECURITYFS: &str = "/sys/kernel/security";
 pub fn give_up(platform: &impl Platform, config: &Config) -> Result<String, Failure> {
     for row in TABLE.iter().filter(|row| config.harden.contains(&row.class)) {
         let path = Path::new(layout::PROC).join("sys").join(row.path);
-        if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_some() {
+        if kind(platform, &path)?.is_some() {
             platform.write(&path, row.value.as_bytes()).map_err(failure::path("setting", &path))?;
         }
     }
@@ -69,9 +70,9 @@ pub fn give_up(platform: &impl Platform, config: &Config) -> Result<String, Fail
 
 /// The word in brackets of the kernel's list.
 fn lockdown(platform: &impl Platform) -> Result<String, Failure> {
-    mounts::mount_in_sysfs(platform, "securityfs", Path::new(SECURITYFS))?;
+    mounts::mount_in_sysfs(platform, "securityfs", SECURITYFS)?;
     let path = Path::new(SECURITYFS).join("lockdown");
-    if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_none() {
+    if kind(platform, &path)?.is_none() {
         return Ok("unknown to this kernel".to_owned());
     }
     let text = platform.read(&path, 4096).map_err(failure::path("reading", &path))?;
@@ -92,7 +93,7 @@ pub(super) fn close_console(platform: &impl Platform) -> Result<(), Failure> {
     let names = String::from_utf8_lossy(&names);
     for name in names.split_whitespace().chain(["console"]) {
         let node = Path::new(layout::DEV).join(name);
-        if platform.kind(&node).map_err(failure::path("looking at", &node))?.is_some() {
+        if kind(platform, &node)?.is_some() {
             platform
                 .bind_mount(Path::new(layout::NULL), &node)
                 .map_err(failure::path("covering", &node))?;

@@ -11,6 +11,7 @@ use protocol::hooks::{self, Stage};
 use protocol::layout;
 
 use super::disks::Disks;
+use super::kind;
 use super::root;
 use crate::failure::{self, Failure, ProgramError};
 use crate::platform::{Hook, Kind, Platform};
@@ -30,7 +31,7 @@ pub fn find(platform: &impl Platform) -> Result<Found, Failure> {
     }
     for name in names(platform, directory)? {
         let below = directory.join(&name);
-        let Some(stage) = Stage::ALL.into_iter().find(|stage| stage.directory() == name) else {
+        let Some(stage) = Stage::of_directory(&name) else {
             return Err(refused(below, "is the directory of no stage"));
         };
         for name in names(platform, &below)? {
@@ -122,10 +123,6 @@ fn why_not(platform: &impl Platform, path: &Path) -> Result<Option<&'static str>
     let program =
         platform.program(Path::new("/"), path).map_err(failure::path("looking at", path))?;
     Ok(root::why_not_executable(&program))
-}
-
-fn kind(platform: &impl Platform, path: &Path) -> Result<Option<Kind>, Failure> {
-    platform.kind(path).map_err(failure::path("looking at", path))
 }
 
 fn refused(path: PathBuf, why: &'static str) -> Failure {

@@ -85,7 +85,7 @@ pub(super) fn keep(
     let mut made = 0;
     for kind in &config.host_keys {
         let path = directory.join(file_name(*kind));
-        if platform.kind(&path).map_err(failure::path("looking at", &path))?.is_some() {
+        if super::kind(platform, &path)?.is_some() {
             continue;
         }
         if made == 0 {
@@ -111,7 +111,7 @@ fn kept(platform: &impl Platform, path: &Path) -> Result<Option<HostKey>, Failur
         return Ok(None);
     }
     let public = public_file(path);
-    let public = match platform.kind(&public).map_err(failure::path("looking at", &public))? {
+    let public = match super::kind(platform, &public)? {
         None => None,
         Some(_) => {
             let text = read(platform, &public)?;
@@ -141,7 +141,7 @@ fn kept(platform: &impl Platform, path: &Path) -> Result<Option<HostKey>, Failur
 /// A file of the root that PID 1 reads for itself: not through a link, which would
 /// lead into the initramfs.
 fn read(platform: &impl Platform, path: &Path) -> Result<Vec<u8>, Failure> {
-    match platform.kind(path).map_err(failure::path("looking at", path))? {
+    match super::kind(platform, path)? {
         Some(Kind::File) => platform.read(path, MAX_FILE).map_err(failure::path("reading", path)),
         _ => Err(Failure::HostKeyFile { path: path.to_owned(), why: "is no regular file" }),
     }
@@ -196,7 +196,7 @@ pub(super) fn files(platform: &impl Platform, directory: &Path) -> Result<Vec<St
 
 /// Removes what is at `path`, if there is something.
 pub(super) fn remove(platform: &impl Platform, path: &Path) -> Result<(), Failure> {
-    match platform.kind(path).map_err(failure::path("looking at", path))? {
+    match super::kind(platform, path)? {
         None => Ok(()),
         Some(_) => platform.remove_file(path).map_err(failure::path("removing", path)),
     }

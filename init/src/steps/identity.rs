@@ -6,6 +6,7 @@ use protocol::config::{Config, MachineId, Writable};
 use protocol::layout;
 
 use super::host_keys::{self, HostKey, remove};
+use super::kind;
 use crate::boot::log;
 use crate::failure::{self, Failure};
 use crate::platform::{Kind, Level, Platform};
@@ -94,8 +95,4 @@ fn is_directory(platform: &impl Platform, path: &Path) -> Result<bool, Failure> 
 
 fn in_root(path: &str) -> std::path::PathBuf {
     Path::new(layout::SYSROOT).join(path)
-}
-
-fn kind(platform: &impl Platform, path: &Path) -> Result<Option<Kind>, Failure> {
-    platform.kind(path).map_err(failure::path("looking at", path))
 }

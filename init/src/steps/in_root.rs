@@ -5,7 +5,8 @@ use std::path::Path;
 use protocol::config::AbsolutePath;
 use protocol::layout;
 
-use crate::failure::{self, Failure};
+use super::kind;
+use crate::failure::Failure;
 use crate::platform::{Kind, Platform};
 
 /// Whether there is a directory at `path` in the root; false if there is nothing. A
@@ -17,7 +18,7 @@ pub(super) fn is_directory(platform: &impl Platform, path: &AbsolutePath) -> Res
     let mut at = Path::new(layout::SYSROOT).to_owned();
     for component in path.relative() {
         at.push(component);
-        let what = match platform.kind(&at).map_err(failure::path("looking at", &at))? {
+        let what = match kind(platform, &at)? {
             Some(Kind::Directory) => continue,
             None => return Ok(false),
             Some(Kind::Symlink) => "a symbolic link",

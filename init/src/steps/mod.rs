@@ -19,3 +19,13 @@ pub mod root;
 pub mod unlock;
 pub mod volumes;
 pub mod writable;
+
+use std::path::Path;
+
+use crate::failure::{self, Failure};
+use crate::platform::{Kind, Platform};
+
+/// What is at a path, not followed.
+fn kind(platform: &impl Platform, path: &Path) -> Result<Option<Kind>, Failure> {
+    platform.kind(path).map_err(failure::path("looking at", path))
+}

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use protocol::layout;
 
+use super::kind;
 use crate::failure::{self, Failure};
 use crate::platform::{Mount, Platform};
 
@@ -22,6 +23,15 @@ struct Row {
 }
 
 impl Row {
+    /// Unless something is mounted there.
+    fn mount_once(&self, platform: &impl Platform) -> Result<(), Failure> {
+        let target = Path::new(self.target);
+        if platform.is_mount_point(target).map_err(failure::path("looking at", target))? {
+            return Ok(());
+        }
+        self.mount(platform, target)
+    }
+
     fn mount(&self, platform: &impl Platform, target: &Path) -> Result<(), Failure> {
         mount(
             platform,
@@ -70,15 +80,12 @@ pub const KMSG_LIMIT: &str = "/proc/sys/kernel/printk_devkmsg";
 pub fn mount_kernel_file_systems(platform: &impl Platform) -> Result<(), Failure> {
     for row in &TABLE {
         let target = Path::new(row.target);
-        if platform.kind(target).map_err(failure::path("looking at", target))?.is_none() {
+        if kind(platform, target)?.is_none() {
             platform
                 .create_directory(target, 0o755)
                 .map_err(failure::path("making the directory", target))?;
         }
-        if platform.is_mount_point(target).map_err(failure::path("looking at", target))? {
-            continue;
-        }
-        row.mount(platform, target)?;
+        row.mount_once(platform)?;
     }
     // Fails where the command line fixes the value; then that value stands.
     let _fixed_by_command_line = platform.write(Path::new(KMSG_LIMIT), b"on\n");
@@ -104,28 +111,13 @@ pub fn mount_again(platform: &impl Platform, row: &str, target: &Path) -> Result
 /// [`Failure::Mount`].
 pub fn mount_in_sysfs(
     platform: &impl Platform,
-    fstype: &str,
-    target: &Path,
+    fstype: &'static str,
+    target: &'static str,
 ) -> Result<(), Failure> {
-    let there = platform.kind(target).map_err(failure::path("looking at", target))?;
-    if there.is_none()
-        || platform.is_mount_point(target).map_err(failure::path("looking at", target))?
-    {
+    if kind(platform, Path::new(target))?.is_none() {
         return Ok(());
     }
-    mount(
-        platform,
-        &Mount {
-            source: fstype,
-            target,
-            fstype,
-            read_only: false,
-            nosuid: true,
-            nodev: true,
-            noexec: true,
-            options: "",
-        },
-    )
+    Row { target, fstype, noexec: true, nodev: true, options: "" }.mount_once(platform)
 }
 
 /// Mounts, with the failure named.

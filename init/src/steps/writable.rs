@@ -12,6 +12,7 @@ use protocol::layout;
 use protocol::units::MemorySize;
 use rustix::io::Errno;
 
+use super::kind;
 use super::volumes::UpperLayer;
 use super::{file_system, in_root, mounts};
 use crate::boot::log;
@@ -138,7 +139,7 @@ struct Layers<'a, P> {
 impl<'a, P: Platform> Layers<'a, P> {
     fn mount(platform: &'a P, name: &str, backing: Backing<'_>) -> Result<Self, Failure> {
         let base = Path::new(LAYERS);
-        if platform.kind(base).map_err(failure::path("looking at", base))?.is_none() {
+        if kind(platform, base)?.is_none() {
             create(platform, base)?;
         }
         let at = match backing {

@@ -6,7 +6,7 @@
 
 use super::error::ConfigError;
 use super::settings::Source;
-use crate::cmdline::{CmdlineError, CommandLine};
+use crate::cmdline::CommandLine;
 use crate::text::excerpt;
 
 /// The words, and the settings that they are.
@@ -20,20 +20,8 @@ const WORDS: [(&str, &str); 4] = [
 /// The settings that the words stand for, in order.
 pub(super) fn settings(cmdline: &CommandLine) -> Result<Vec<(&'static str, String)>, ConfigError> {
     let mut settings = Vec::new();
-    for word in cmdline.parameters() {
-        // The kernel drops a quotation mark that opens the whole word.
-        let bare = word.strip_prefix('"').unwrap_or(word);
-        let (name, value) = match bare.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (bare, None),
-        };
-        let Some((name, key)) = WORDS.into_iter().find(|(known, _)| *known == name) else {
-            continue;
-        };
-        if word.contains('"') {
-            return Err(CmdlineError::Quoted { word: excerpt(word) }.into());
-        }
-        let value = value.ok_or_else(|| CmdlineError::NoValue { word: excerpt(word) })?;
+    for found in cmdline.values(|name| WORDS.into_iter().find(|(known, _)| *known == name)) {
+        let ((name, key), value) = found?;
         let value = match (name, value) {
             ("boot", "verity" | "encrypted") | ("verity_roothash", _) => value.to_owned(),
             ("boot", "normal") => "plain".to_owned(),

@@ -184,10 +184,8 @@ impl Initramfs {
 
     fn add_hook(&mut self, entry: &Entry, path: &str, content: &[u8], findings: &mut Findings) {
         let below = path.strip_prefix(HOOKS).and_then(|below| below.split_once('/'));
-        let of_stage = below.and_then(|(directory, name)| {
-            let stage = Stage::ALL.into_iter().find(|stage| stage.directory() == directory)?;
-            Some((stage, name))
-        });
+        let of_stage =
+            below.and_then(|(directory, name)| Some((Stage::of_directory(directory)?, name)));
         let Some((stage, name)) = of_stage.filter(|(_, name)| hooks::is_name(name)) else {
             findings.add(format!("{path}: not a hook that PID 1 runs"));
             return;

@@ -6,12 +6,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use protocol::config::Network;
+use protocol::text::printable;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::control::Control;
 use super::port::{Port, Stop, Woken};
 use super::{Log, rtnetlink};
-use crate::failure;
 use crate::network::NetworkError;
 use crate::network::dhcp::{Change, Client, Lease, REPLY_MAX};
 
@@ -225,7 +225,7 @@ impl Keeper {
 /// An error and its cause.
 fn one_line(error: &NetworkError) -> String {
     let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-    failure::one_line(&format!("{error}{cause}"))
+    printable(&format!("{error}{cause}"))
 }
 
 /// A number that is another one each time; nothing secret depends on it. Never waits.
