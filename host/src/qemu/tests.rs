@@ -31,7 +31,8 @@ unlock_port = 4701
 forward = [{ host_port = 8080, guest_port = 80 }, { protocol = "udp", host_address = "0.0.0.0", host_port = 53, guest_port = 53 }]
 "#;
 
-fn arguments(text: &str, protection: Protection) -> Vec<String> {
+/// The command line of a description, or why there is none.
+fn launched(text: &str, protection: Protection) -> Result<Vec<String>, String> {
     let file = VmFile::parse(Path::new("/vms/vm.toml"), text).unwrap();
     let extra = ["-d".into(), "guest errors".into()];
     let request = Request {
@@ -43,8 +44,12 @@ fn arguments(text: &str, protection: Protection) -> Vec<String> {
         unlock_port: 4778,
         extra: &extra,
     };
-    let command = Command::new(&file, &request).unwrap();
-    command.arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
+    let command = Command::new(&file, &request).map_err(|error| error.to_string())?;
+    Ok(command.arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect())
+}
+
+fn arguments(text: &str, protection: Protection) -> Vec<String> {
+    launched(text, protection).unwrap()
 }
 
 const DEVICES: [&str; 28] = [
@@ -153,22 +158,9 @@ fn a_card_on_the_hosts_network() {
 #[test]
 fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
     let text = VM.replace("firmware", "# firmware");
-    let file = VmFile::parse(Path::new("/vms/vm.toml"), &text).unwrap();
-    let new = |protection| {
-        let request = Request {
-            program: "qemu".as_ref(),
-            protection,
-            simulator: None,
-            console_log: None,
-            responder_port: 4777,
-            unlock_port: 4778,
-            extra: &[],
-        };
-        Command::new(&file, &request).map(|_| ()).map_err(|error| error.to_string())
-    };
-    assert_eq!(new(Protection::Simulated), Ok(()));
+    assert!(launched(&text, Protection::Simulated).is_ok());
     assert_eq!(
-        new(Protection::SevSnp { cbitpos: 51 }).unwrap_err(),
+        launched(&text, Protection::SevSnp { cbitpos: 51 }).unwrap_err(),
         "/vms/vm.toml: `firmware` is not set; add firmware = \"OVMF.fd\""
     );
 }
@@ -177,19 +169,9 @@ fn a_real_launch_needs_a_firmware_and_a_simulation_does_not() {
 fn the_model_is_one_whose_measurement_is_known() {
     let run = |cpu: &str, protection| {
         let text = VM.replace("vcpus = 2", &format!("vcpus = 2\ncpu = \"{cpu}\""));
-        let file = VmFile::parse(Path::new("/vms/vm.toml"), &text).unwrap();
-        let request = Request {
-            program: "qemu".as_ref(),
-            protection,
-            simulator: None,
-            console_log: None,
-            responder_port: 4777,
-            unlock_port: 4778,
-            extra: &[],
-        };
-        let command = Command::new(&file, &request).map_err(|error| error.to_string())?;
-        let at = command.arguments.iter().position(|argument| argument == "-cpu").unwrap();
-        Ok::<_, String>(command.arguments[at + 1].clone().into_string().unwrap())
+        let arguments = launched(&text, protection)?;
+        let at = arguments.iter().position(|argument| argument == "-cpu").unwrap();
+        Ok::<_, String>(arguments[at + 1].clone())
     };
     let real = Protection::SevSnp { cbitpos: 51 };
     assert_eq!(run("epyc-milan-v2", real).unwrap(), "EPYC-Milan-v2", "as QEMU writes it");

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use vm_tests::{Stop, Vm};
+use vm_tests::{Outcome, Stop, Vm};
 
 use crate::samples::{Boot, Boots, Log};
 use crate::sizes::modules;
@@ -85,18 +85,22 @@ impl Images {
 
     fn boot(&self, initrd: &Path, cmdline: &str, kind: impl Fn(Vm) -> Vm) -> Result<Log> {
         let vm = kind(Vm::new()).initrd(initrd).cmdline(cmdline).disk(&self.disk, "root");
-        let outcome = vm.run();
-        let log: Log = outcome
-            .console
-            .values("LOG ")
-            .iter()
-            .filter_map(|line| line.split_once(' '))
-            .filter_map(|(time, line)| Some((time.parse().ok()?, line.to_owned())))
-            .collect();
-        let ended = outcome.stop == Stop::PowerOff;
-        ensure!(ended && !log.is_empty(), "{:?}\n{}", outcome.stop, outcome.console);
-        Ok(log)
+        log_of(&vm.run())
     }
+}
+
+/// The log of a boot that ended as it should; the real init shows it.
+pub(crate) fn log_of(outcome: &Outcome) -> Result<Log> {
+    let log: Log = outcome
+        .console
+        .values("LOG ")
+        .iter()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(time, line)| Some((time.parse().ok()?, line.to_owned())))
+        .collect();
+    let ended = outcome.stop == Stop::PowerOff;
+    ensure!(ended && !log.is_empty(), "{:?}\n{}", outcome.stop, outcome.console);
+    Ok(log)
 }
 
 pub(crate) fn make_tree(tree: &Path, init: &Path) -> Result<()> {

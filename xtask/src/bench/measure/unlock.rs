@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 use vm_tests::{Environment, Launch, Ssh, Tool, free_port};
 
-use crate::boot::make_tree;
+use crate::boot::{log_of, make_tree};
 use crate::samples::{Cryptsetup, Log, Unlock};
 use crate::tools::{Noise, ravelin, variable};
 
@@ -144,16 +144,7 @@ impl Owned {
             .arg("--trust-root")
             .arg(self.path("simulator/milan/root.pem"))
             .stdout(Stdio::null()))?;
-        let outcome = machine.finish();
-        let log: Log = outcome
-            .console
-            .values("LOG ")
-            .iter()
-            .filter_map(|line| line.split_once(' '))
-            .filter_map(|(time, line)| Some((time.parse().ok()?, line.to_owned())))
-            .collect();
-        ensure!(!log.is_empty(), "{:?}\n{}", outcome.stop, outcome.console);
-        Ok(log)
+        log_of(&machine.finish())
     }
 }
 
