@@ -206,13 +206,13 @@ impl<S: Sink> WithModules<S> {
     }
 
     /// Refuses what would be in the way of the modules.
-    fn check(&mut self, entry: &Entry, release: &str) -> Result<(), TreeError> {
+    fn check(merged: &mut bool, entry: &Entry, release: &str) -> Result<(), TreeError> {
         let refused = |problem| TreeError::Customize { path: entry.path.clone(), problem };
         if let Kind::Symlink { target } = &entry.kind
             && entry.path == b"lib"
             && MERGED.contains(&target.strip_suffix(b"/").unwrap_or(target))
         {
-            self.merged = true;
+            *merged = true;
         } else if WAY.contains(&&entry.path[..]) && entry.kind != Kind::Directory {
             let what = match &entry.kind {
                 Kind::Symlink { target } => format!("a link to {}", Shown(target)),
@@ -239,8 +239,7 @@ impl<S: Sink> WithModules<S> {
 impl<S: Sink> Sink for WithModules<S> {
     fn add(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), BuildError> {
         if let Some(modules) = &self.modules {
-            let release = modules.release.clone();
-            self.check(&entry, &release)?;
+            Self::check(&mut self.merged, &entry, &modules.release)?;
         }
         self.inner.add(entry, content)
     }

@@ -106,7 +106,8 @@ pub fn build(
     let Filled { data, found, notes } = match source.open(&opening)? {
         Opened::Image(image) => import(&image, target, &params, progress)?,
         Opened::Tree(tree) => {
-            let prepared = Prepared::new(tree, &options.preparation, &options.tools, &opening)?;
+            let prepared =
+                Prepared::new(tree, options.preparation.clone(), &options.tools, &opening)?;
             make(prepared, options, target, progress)?
         }
     };

@@ -126,24 +126,19 @@ pub enum Xattrs {
 
 /// What becomes of SSH host keys, `/etc/ssh/ssh_host_*_key` with its `.pub` and its
 /// certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostKeys {
     /// They are content as any other.
-    #[default]
     Keep,
     /// They are left out, with a note.
     LeaveOut,
 }
 
-impl HostKeys {
-    /// Whether what has this path from the root is left out.
-    pub(super) fn leaves_out(self, path: &[u8]) -> bool {
-        let Some(name) = path.strip_prefix(b"etc/ssh/ssh_host_") else { return false };
-        let ends = ["_key", "_key.pub", "_key-cert.pub"];
-        self == HostKeys::LeaveOut
-            && !name.contains(&b'/')
-            && ends.iter().any(|end| name.ends_with(end.as_bytes()))
-    }
+/// Whether what has this path from the root is an SSH host key or belongs to one.
+pub(super) fn is_host_key(path: &[u8]) -> bool {
+    let Some(name) = path.strip_prefix(b"etc/ssh/ssh_host_") else { return false };
+    let ends = ["_key", "_key.pub", "_key-cert.pub"];
+    !name.contains(&b'/') && ends.iter().any(|end| name.ends_with(end.as_bytes()))
 }
 
 /// What files an image consists of.

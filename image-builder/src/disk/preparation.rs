@@ -39,11 +39,11 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(super) fn new(
         tree: Tree,
-        preparation: &Preparation,
+        preparation: Preparation,
         tools: &Tools,
         opening: &Opening<'_>,
     ) -> Result<Prepared, BuildError> {
-        let Preparation { clean, customize, modules, .. } = preparation.clone();
+        let Preparation { clean, customize, modules, .. } = preparation;
         let modules = modules.map(|source| Modules::open(&source, tools, opening)).transpose()?;
         Ok(Prepared { tree, clean, customize, modules })
     }

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use protocol::gpt;
 use thiserror::Error;
 
 use super::import::{self, DiskOptions, Ext4Tree, FileSystemImage, ImportError, Root};
@@ -97,11 +96,10 @@ impl Source {
         }
         let mut head = Vec::new();
         File::open(path).and_then(|f| f.take(HEAD).read_to_end(&mut head)).map_err(failed)?;
-        let has_table = head.get(gpt::SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART"));
-        // The signature of an MBR is in boot sectors of file systems too.
-        let has_table =
-            has_table || head.get(510..512) == Some(&[0x55, 0xaa]) && import::is_partitioned(path)?;
-        if has_table || import::format_of(&head).is_some() || import::foreign(&head).is_some() {
+        if import::is_partitioned(path)?
+            || import::format_of(&head).is_some()
+            || import::foreign(&head).is_some()
+        {
             return Source::disk(path, &DiskOptions::default());
         }
         if is_tar(&head) || is_compressed(&head) {

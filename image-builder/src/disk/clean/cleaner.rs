@@ -1,11 +1,11 @@
 //! Applies the rules to a tree on its way.
 
 use std::collections::HashSet;
-use std::io::{self, Read};
+use std::io::Read;
 
 use super::{Action, Clean, Done, Finding, RULES, Rule, RuleId, content, fstab};
 use crate::disk::BuildError;
-use crate::disk::tree::{Entry, Kind, Note, Sink, TreeError};
+use crate::disk::tree::{Entry, Kind, Note, Sink, TreeError, small};
 
 /// Below this, all is one finding each for what is directly in it.
 const CLOUD: &[u8] = b"var/lib/cloud/";
@@ -98,7 +98,7 @@ impl<S: Sink> Sink for Cleaner<S> {
         if let Kind::File { size } = entry.kind
             && (1..=content::MOST).contains(&size)
         {
-            bytes = read(&entry.path, size, content)?;
+            bytes = small(&entry.path, size, content)?;
         } else if entry.path == b"etc/fstab" && matches!(entry.kind, Kind::File { size: 1.. }) {
             let problem = "has more than 256 KiB, which no fstab has";
             return Err(TreeError::Member { path: entry.path, problem }.into());
@@ -166,18 +166,4 @@ fn privilege(rule: &Rule, entry: &Entry) -> Option<String> {
         words.push("capabilities".to_owned());
     }
     Some(words.join(", "))
-}
-
-/// All of a small file.
-fn read(path: &[u8], size: u64, content: &mut dyn Read) -> Result<Vec<u8>, TreeError> {
-    let mut bytes = Vec::new();
-    content.take(size).read_to_end(&mut bytes).map_err(|source: io::Error| TreeError::Read {
-        path: path.to_vec(),
-        action: "its content cannot be read",
-        source,
-    })?;
-    if bytes.len() as u64 != size {
-        return Err(TreeError::Short { path: path.to_vec() });
-    }
-    Ok(bytes)
 }

@@ -1,6 +1,6 @@
 //! The rules, one row each. `docs/import.md` has the same table; a test compares them.
 
-use crate::disk::HostKeys;
+use crate::disk::options::is_host_key;
 use crate::disk::tree::{Entry, Kind};
 
 /// One thing that is looked for.
@@ -100,7 +100,7 @@ pub static RULES: [Rule; 17] = [
         what: "`/etc/ssh/ssh_host_*_key` with `.pub` and certificate",
         why: "whoever has the image could pose as every VM made from it; the guest makes its own",
         action: Action::LeaveOut,
-        is: |entry| entry.kind != Kind::Directory && HostKeys::LeaveOut.leaves_out(&entry.path),
+        is: |entry| entry.kind != Kind::Directory && is_host_key(&entry.path),
     },
     Rule {
         id: RuleId::MachineId,

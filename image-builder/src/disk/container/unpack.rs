@@ -19,23 +19,22 @@ pub(super) const LIMITS: Limits = Limits { members: 2 << 20, bytes: 256 << 20 };
 
 /// Unpacked layers, one after the other.
 pub(super) struct Spool {
-    file: File,
+    file: Arc<File>,
     bytes: u64,
 }
 
 impl Spool {
     pub(super) fn new(file: File) -> Spool {
-        Spool { file, bytes: 0 }
+        Spool { file: Arc::new(file), bytes: 0 }
     }
 
     /// The file; it has no name and is gone when nobody reads it any more.
     pub(super) fn into_file(self) -> Arc<File> {
-        Arc::new(self.file)
+        self.file
     }
 
-    fn window(&self, offset: u64) -> io::Result<Window> {
-        let file = Arc::new(self.file.try_clone()?);
-        Ok(Window::new(file, offset, self.bytes.saturating_sub(offset)))
+    fn window(&self, offset: u64) -> Window {
+        Window::new(Arc::clone(&self.file), offset, self.bytes.saturating_sub(offset))
     }
 
     /// Verifies a layer and appends its tar; where that begins.
@@ -59,7 +58,7 @@ impl Spool {
         let mut tar = plain(Box::new(Counted { inner: blob, progress })).map_err(unreadable)?;
         let start = self.bytes;
         let mut hasher = layer.diff_id.hasher();
-        let mut out = BufWriter::with_capacity(1 << 18, &self.file);
+        let mut out = BufWriter::with_capacity(1 << 18, &*self.file);
         let mut buffer = vec![0; 1 << 18];
         let scratch = |source| BuildError::Scratch { source };
         loop {
@@ -95,8 +94,8 @@ pub(super) fn apply(
     progress: &dyn Progress,
 ) -> Result<(), BuildError> {
     let start = spool.append(store, layer, progress)?;
-    let window = spool.window(start).map_err(|source| BuildError::Scratch { source })?;
-    let mut members = Members::without_marker(BufReader::with_capacity(1 << 18, window));
+    let window = BufReader::with_capacity(1 << 18, spool.window(start));
+    let mut members = Members::without_marker(window);
     let part = &layer.part;
     merged.next_layer();
     loop {

@@ -6,7 +6,7 @@ use std::io::Read;
 use super::accounts::{Account, Accounts};
 use super::declaration::{Customization, Placed, User};
 use crate::disk::BuildError;
-use crate::disk::tree::{Entry, Kind, Meta, Note, Shown, Sink, Time, TreeError};
+use crate::disk::tree::{Entry, Kind, Meta, Note, Shown, Sink, Time, TreeError, small};
 
 /// The files that hold the accounts, in the order in which they are written.
 const ACCOUNTS: [&[u8]; 4] = [b"etc/group", b"etc/gshadow", b"etc/passwd", b"etc/shadow"];
@@ -152,15 +152,7 @@ impl<S: Sink> Customizer<S> {
             let problem = "has more than 4 MiB, which no file of accounts has".to_owned();
             return Err(TreeError::Customize { path, problem }.into());
         }
-        let mut text = Vec::new();
-        content.take(size).read_to_end(&mut text).map_err(|source| TreeError::Read {
-            path: path.clone(),
-            action: "its content cannot be read",
-            source,
-        })?;
-        if text.len() as u64 != size {
-            return Err(TreeError::Short { path }.into());
-        }
+        let text = small(&path, size, content)?;
         if self.accounts.insert(path.clone(), (entry, text)).is_some() {
             return Err(TreeError::Repeated { path }.into());
         }

@@ -8,7 +8,8 @@ use protocol::config::FsType;
 
 use super::EncryptError;
 use crate::disk::fs::{Debugfs, Tools};
-use crate::disk::{BuildError, FileSystem, FileSystemImage, HostKeys, Note, Notes};
+use crate::disk::options::is_host_key;
+use crate::disk::{BuildError, FileSystem, FileSystemImage, Note, Notes};
 use crate::output;
 use crate::progress::Progress;
 
@@ -77,8 +78,7 @@ pub(super) fn leave_out(
 
 /// The host keys by name, each with its mode.
 fn keys(debugfs: &Debugfs<'_>) -> Result<Vec<(String, u32)>, BuildError> {
-    let is_one =
-        |name: &str| HostKeys::LeaveOut.leaves_out(format!("{DIRECTORY}/{name}").as_bytes());
+    let is_one = |name: &str| is_host_key(format!("{DIRECTORY}/{name}").as_bytes());
     let members = debugfs.list(&format!("/{DIRECTORY}"))?.into_iter();
     let keys = members.filter(|member| member.mode & KIND != SUBDIRECTORY && is_one(&member.name));
     Ok(keys.map(|member| (member.name, member.mode)).collect())

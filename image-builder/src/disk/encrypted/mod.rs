@@ -292,8 +292,7 @@ fn clear(
             let mut preparation = options.preparation.clone();
             let leave_out = options.host_keys.unwrap_or(HostKeys::LeaveOut) == HostKeys::LeaveOut;
             preparation.clean = preparation.clean.with(RuleId::HostKeys, leave_out);
-            let prepared =
-                preparation::Prepared::new(tree, &preparation, &options.tools, &opening)?;
+            let prepared = preparation::Prepared::new(tree, preparation, &options.tools, &opening)?;
             let options = Options {
                 // Identifiers of the file system follow from the volume's.
                 seed: volume_id,

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use protocol::config::FsType;
 
-use super::{Debugfs, Settings, scratch};
+use super::{Debugfs, Settings, is_known_attribute, scratch};
 use crate::disk::tree::{Members, Note, Notes, TreeError};
 use crate::disk::{BuildError, Ext4, Ext4Error, ImportError, Xattrs};
 use crate::output;
@@ -23,10 +23,7 @@ const VALUES: usize = 64;
 
 /// Whether ext4 has such an attribute, and `debugfs` can be told its name.
 pub(super) fn takes(name: &str) -> bool {
-    let known = ["user.", "trusted.", "security."].iter().any(|prefix| name.starts_with(prefix))
-        || name == "system.posix_acl_access"
-        || name == "system.posix_acl_default";
-    known && !name.contains(|c: char| c.is_control() || c == '"')
+    is_known_attribute(name) && !name.contains(|c: char| c.is_control() || c == '"')
 }
 
 /// Sets the attributes that the canonical tar in `stream` has in the file system in `image`.

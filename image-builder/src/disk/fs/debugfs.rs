@@ -65,14 +65,7 @@ impl<'a> Debugfs<'a> {
 
     /// Removes the names of files, and the files with them that have no other name.
     pub(crate) fn remove(&self, paths: &[String]) -> Result<(), BuildError> {
-        let args: [OsString; 4] = ["-w".into(), "-f".into(), "-".into(), path_of(self.file).into()];
-        let mut running = self.tool.start(&args, &[], None)?;
-        for path in paths {
-            running.write_all(format!("rm {path}\n").as_bytes()).map_err(BuildError::Feed)?;
-        }
-        running.flush().map_err(BuildError::Feed)?;
-        running.finish()?;
-        Ok(())
+        self.change(&[], paths.iter().map(|path| format!("rm {path}\n")))
     }
 
     /// Sets attributes of files: inode, name, and a file with the value. A name has no control
@@ -82,11 +75,21 @@ impl<'a> Debugfs<'a> {
         wanted: impl Iterator<Item = (u32, &'b str, &'b File)>,
         created: u32,
     ) -> Result<(), BuildError> {
-        let args: [OsString; 4] = ["-w".into(), "-f".into(), "-".into(), path_of(self.file).into()];
         let variables = [("E2FSPROGS_FAKE_TIME", created.max(1).to_string())];
-        let mut running = self.tool.start(&args, &variables, None)?;
-        for (inode, name, value) in wanted {
-            let line = format!("ea_set -f {} <{inode}> \"{name}\"\n", path_of(value));
+        let line =
+            |(inode, name, value)| format!("ea_set -f {} <{inode}> \"{name}\"\n", path_of(value));
+        self.change(&variables, wanted.map(line))
+    }
+
+    /// Runs commands, each a line, that write to the file system.
+    fn change(
+        &self,
+        variables: &[(&'static str, String)],
+        lines: impl Iterator<Item = String>,
+    ) -> Result<(), BuildError> {
+        let args: [OsString; 4] = ["-w".into(), "-f".into(), "-".into(), path_of(self.file).into()];
+        let mut running = self.tool.start(&args, variables, None)?;
+        for line in lines {
             running.write_all(line.as_bytes()).map_err(BuildError::Feed)?;
         }
         running.flush().map_err(BuildError::Feed)?;

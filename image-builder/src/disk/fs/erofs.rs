@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use protocol::config::FsType;
 
 use super::tool::{Tool, Wanted};
-use super::{Compression, Place, Settings, feed, path_of, rules};
+use super::{Compression, Place, Settings, feed, is_known_attribute, path_of, rules};
 use crate::disk::tree::{Dialect, Notes};
 use crate::disk::{BuildError, Prepared};
 use crate::progress::Progress;
@@ -20,11 +20,7 @@ const DIALECT: Dialect = Dialect {
     fs: FsType::Erofs,
     fractions: true,
     root_member: true,
-    takes_attribute: |name| {
-        ["user.", "trusted.", "security."].iter().any(|prefix| name.starts_with(prefix))
-            || name == "system.posix_acl_access"
-            || name == "system.posix_acl_default"
-    },
+    takes_attribute: is_known_attribute,
 };
 
 pub(super) fn make(

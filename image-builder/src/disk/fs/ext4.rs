@@ -119,7 +119,9 @@ pub(super) fn make(
     progress.stage("making the ext4 file system", None);
     let running = run(&tool, settings, place.file, Numbers::of(&totals, shape)?, input)?;
     notes.extend(running);
-    attributes::complete(&spool, place.file, settings, place.beside, &mut notes)?;
+    if totals.has_attributes {
+        attributes::complete(&spool, place.file, settings, place.beside, &mut notes)?;
+    }
     Ok(notes)
 }
 

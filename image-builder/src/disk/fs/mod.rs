@@ -37,6 +37,13 @@ use super::{BuildError, Owner, Prepared, Xattrs};
 use crate::progress::Progress;
 use tool::Running;
 
+/// Whether a file system that has all of Linux's attributes has such a one.
+fn is_known_attribute(name: &str) -> bool {
+    ["user.", "trusted.", "security."].iter().any(|prefix| name.starts_with(prefix))
+        || name == "system.posix_acl_access"
+        || name == "system.posix_acl_default"
+}
+
 /// Which file system to make, and what only it can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Make {

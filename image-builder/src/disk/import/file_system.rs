@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use protocol::config::FsType;
-use verity::ReadAt;
+use verity::{ReadAt, Region};
 
 use super::container::DiskImage;
 use crate::disk::{Note, Notes};
@@ -73,12 +73,6 @@ impl FileSystemImage {
 
 impl ReadAt for FileSystemImage {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let end = u64::try_from(buf.len()).ok().and_then(|length| offset.checked_add(length));
-        match self.offset.checked_add(offset) {
-            Some(start) if end.is_some_and(|end| end <= self.bytes) => {
-                self.disk.read_exact_at(buf, start)
-            }
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
+        Region::new(&self.disk, self.offset, self.bytes).read_exact_at(buf, offset)
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Totals {
     /// Blocks of 4096 bytes that the content of files fills, each file by itself;
     /// symbolic links and attributes count one.
     pub(crate) blocks: u64,
+    /// Whether something has other attributes than capabilities.
+    pub(crate) has_attributes: bool,
 }
 
 /// Members that came before, by the hash of their path.
@@ -160,6 +162,7 @@ impl<'a, W: Write> Canonical<'a, W> {
             Kind::CharacterDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => 0,
         };
         let attributes = u64::from(!entry.xattrs.is_empty());
+        totals.has_attributes |= entry.xattrs.iter().any(|(name, _)| name != "security.capability");
         totals.inodes = totals.inodes.saturating_add(1);
         totals.blocks = totals.blocks.saturating_add(content).saturating_add(attributes);
     }

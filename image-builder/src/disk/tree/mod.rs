@@ -39,6 +39,24 @@ use super::BuildError;
 use super::container::Container;
 use super::import::Ext4Tree;
 
+/// All content of a small member.
+pub(in crate::disk) fn small(
+    path: &[u8],
+    size: u64,
+    content: &mut dyn Read,
+) -> Result<Vec<u8>, TreeError> {
+    let mut bytes = Vec::new();
+    content.take(size).read_to_end(&mut bytes).map_err(|source| TreeError::Read {
+        path: path.to_vec(),
+        action: "its content cannot be read",
+        source,
+    })?;
+    if bytes.len() as u64 != size {
+        return Err(TreeError::Short { path: path.to_vec() });
+    }
+    Ok(bytes)
+}
+
 /// The longest path in a tree, and the longest target of a symbolic link, in
 /// bytes: `PATH_MAX` without its final zero.
 pub(super) const MAX_PATH: usize = 4095;
