@@ -186,7 +186,7 @@ impl Vm {
     fn arguments(&self, console: &Path, qmp: &Path) -> Vec<OsString> {
         let mut arguments = Arguments::default();
         arguments.flags(&["-no-user-config", "-nodefaults", "-nographic", "-no-reboot"]);
-        arguments.option("-machine", "q35,accel=tcg,vmport=off");
+        arguments.option("-machine", "q35,accel=tcg,vmport=off,i8042=off");
         arguments.option("-cpu", "max");
         arguments.option("-smp", self.cpus.to_string());
         arguments.option("-m", format!("{}M", self.memory_mib));
