@@ -37,13 +37,6 @@ impl Policy {
             .fold(report.current_tcb().components(product), |lowest, tcb| {
                 lowest.minimum(tcb.components(product))
             });
-        let levels = MinimumLevels {
-            fmc: lowest.fmc.unwrap_or(0),
-            bootloader: lowest.bootloader,
-            tee: lowest.tee,
-            snp: lowest.snp,
-            microcode: lowest.microcode,
-        };
         let policy = report.guest_policy();
         let info = report.platform_info();
         let (current, committed) = (report.current_firmware(), report.committed_firmware());
@@ -55,7 +48,10 @@ impl Policy {
             vmpl,
             minimum_guest_svn: Some(report.guest_svn()).filter(|svn| *svn > 0),
             minimum_firmware: Some(current.min(committed)),
-            minimum_tcb: MinimumTcb { any: Some(levels), ..MinimumTcb::default() },
+            minimum_tcb: MinimumTcb {
+                any: Some(MinimumLevels::from(lowest)),
+                ..MinimumTcb::default()
+            },
             host_data: Some(report.host_data()).filter(|data| !data.is_zero()),
             family_id: Some(report.family_id()).filter(|id| !id.is_zero()),
             image_id: Some(report.image_id()).filter(|id| !id.is_zero()),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::product::Product;
+use crate::tcb::Components;
 
 /// One of the four TCB versions of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,6 +113,19 @@ pub struct MinimumLevels {
     pub snp: u8,
     /// Microcode.
     pub microcode: u8,
+}
+
+impl From<Components> for MinimumLevels {
+    /// These levels and no less.
+    fn from(components: Components) -> Self {
+        Self {
+            fmc: components.fmc.unwrap_or(0),
+            bootloader: components.bootloader,
+            tee: components.tee,
+            snp: components.snp,
+            microcode: components.microcode,
+        }
+    }
 }
 
 impl MinimumLevels {

@@ -2,19 +2,19 @@
 
 use std::io::ErrorKind;
 
+use attestation::report::GuestPolicy;
+
 use super::processor::{SEE, WITHOUT};
 use super::{Check, Facts, PlatformError};
-use crate::vm::Policy;
 
 /// The first version that the kernel starts SNP with (`SNP_MIN_API_MAJOR` and
 /// `SNP_MIN_API_MINOR`, Linux, `drivers/crypto/ccp/sev-dev.c`).
-const NEEDED: Version = Version { api: (1, 51), build: 0 };
+const NEEDED: (u8, u8) = (1, 51);
 
 const UPDATE: &str = "install the newest AMD SEV firmware (the server's BIOS, or the package \
                       linux-firmware or amd64-microcode with amd/amd_sev_*.sbin) and reboot";
 
 /// API version and build.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
     api: (u8, u8),
     build: u32,
@@ -53,13 +53,11 @@ pub(super) fn check(facts: &Facts) -> Check {
     };
     let Version { api: (major, minor), build } = version;
     let found = format!("API {major}.{minor} build {build} ({source})");
-    if version < NEEDED {
+    if version.api < NEEDED {
         return Check::missing(ID, format!("{found}; 1.51 is the first with SNP"), UPDATE);
     }
-    if let Some(policy) = facts.wanted.policy
-        && policy.minimum_abi() > version.api
-    {
-        let (major, minor) = policy.minimum_abi();
+    let wanted = facts.wanted.policy.map(|policy| GuestPolicy(policy.bits()).abi());
+    if let Some((major, minor)) = wanted.filter(|wanted| *wanted > version.api) {
         let found = format!("{found}; the VM's policy asks for {major}.{minor}");
         return Check::missing(ID, found, UPDATE);
     }
@@ -74,20 +72,4 @@ fn logged(facts: &Facts) -> Option<Version> {
     let (major, minor) = api.split_once('.')?;
     let build = build.split_whitespace().next()?.parse().ok()?;
     Some(Version { api: (major.parse().ok()?, minor.parse().ok()?), build })
-}
-
-impl Policy {
-    /// The least API version of the firmware, major and minor, that the secure
-    /// processor starts the guest with (56860, "Guest Policy", bits 15:0).
-    #[must_use]
-    pub(super) fn minimum_abi(self) -> (u8, u8) {
-        let [minor, major, ..] = self.bits().to_le_bytes();
-        (major, minor)
-    }
-
-    /// Whether the guest may run where SMT is on (bit 16).
-    #[must_use]
-    pub(super) fn allows_smt(self) -> bool {
-        self.bits() >> 16 & 1 == 1
-    }
 }

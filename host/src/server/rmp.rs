@@ -22,16 +22,11 @@ pub(super) fn check(facts: &Facts) -> Check {
     if let Some(message) = REFUSALS.iter().find_map(|text| facts.log.find(text)) {
         return Check::missing(ID, format!("the kernel: {message}"), COVERAGE);
     }
-    if super::kvm::snp_is_on(facts.view) {
-        let range = FOUND.iter().find_map(|text| facts.log.find(text));
-        let found = range.map_or_else(
-            || "in use: KVM has SNP on".to_owned(),
-            |message| format!("the kernel: {message}"),
-        );
-        return Check::ok(ID, found);
-    }
     if let Some(message) = FOUND.iter().find_map(|text| facts.log.find(text)) {
         return Check::ok(ID, format!("the kernel: {message}"));
+    }
+    if super::kvm::snp_is_on(facts.view) {
+        return Check::ok(ID, "in use: KVM has SNP on");
     }
     let Some(processor) = &facts.processor else {
         return Check::unknown(ID, "nothing tells of it", "read the kernel's log as root");

@@ -1,6 +1,6 @@
 //! A policy from what a server says of itself.
 
-use attestation::policy::{MinimumLevels, MinimumTcb, Policy};
+use attestation::policy::{MinimumTcb, Policy};
 use attestation::product::Product;
 use attestation::report::FirmwareVersion;
 
@@ -12,20 +12,12 @@ use super::PlatformStatus;
 /// It is the server's word. An owner compares it with what AMD publishes.
 #[must_use]
 pub fn policy(status: &PlatformStatus, product: Product) -> Policy {
-    let reported = status.reported;
-    let levels = MinimumLevels {
-        fmc: reported.fmc.unwrap_or(0),
-        bootloader: reported.bootloader,
-        tee: reported.tee,
-        snp: reported.snp,
-        microcode: reported.microcode,
-    };
     let (major, minor) = status.api;
     let mut policy = Policy::default();
     policy.products = vec![product];
     policy.minimum_firmware =
         u8::try_from(status.build).ok().map(|build| FirmwareVersion { major, minor, build });
-    policy.minimum_tcb = MinimumTcb::of(product, levels);
+    policy.minimum_tcb = MinimumTcb::of(product, status.reported.into());
     policy
 }
 

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use protocol::config::hardware_address;
 use serde::Deserialize;
 
 use super::ValueError;
@@ -176,24 +177,13 @@ impl FromStr for Mac {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let refuse = || {
+        hardware_address(text).map(Self).map_err(|_refused| {
             ValueError::new(format!(
                 "a mac is six pairs of digits of one card, such as \"52:54:00:12:34:56\", not \
                  \"{}\"",
                 text.escape_default()
             ))
-        };
-        let mut bytes = [0; 6];
-        let mut pairs = text.split(':');
-        for byte in &mut bytes {
-            let pair = pairs.next().filter(|pair| pair.len() == 2).ok_or_else(refuse)?;
-            hex::decode_to_slice(pair, std::slice::from_mut(byte)).map_err(|_error| refuse())?;
-        }
-        let [first, ..] = bytes;
-        if pairs.next().is_some() || first & 1 == 1 || bytes == [0; 6] {
-            return Err(refuse());
-        }
-        Ok(Self(bytes))
+        })
     }
 }
 

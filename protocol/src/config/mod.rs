@@ -22,7 +22,7 @@ mod volumes;
 
 pub use error::{ConfigError, FILE_MAX};
 pub use keys::{Default, Key, Scope, find, markdown};
-pub use network::{Addressing, LinkSelector, Network, NetworkMode};
+pub use network::{Addressing, LinkSelector, Network, NetworkMode, hardware_address};
 pub use settings::Source;
 pub use table::{KEYS, VOLUME_KEYS};
 pub use unlock::{

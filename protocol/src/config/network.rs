@@ -77,7 +77,11 @@ impl FromStr for LinkSelector {
     }
 }
 
-fn hardware_address(text: &str) -> Result<[u8; 6], ValueError> {
+/// The address of one link: six pairs of hexadecimal digits between `:`.
+///
+/// # Errors
+/// Text that is none, the address of zeros, and that of a group.
+pub fn hardware_address(text: &str) -> Result<[u8; 6], ValueError> {
     let malformed = ValueError("a hardware address is six pairs of hexadecimal digits between :");
     let mut address = [0; 6];
     let mut pairs = text.split(':');

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-pub use responder::{Behaviour, Responder, Seen};
+pub use responder::{Behaviour, Responder, STATION, Seen};
 
 use crate::OrFail;
 

@@ -12,7 +12,7 @@ use super::dhcp::{CLIENT_PORT, Kind, Reply, Request, SERVER_PORT, option};
 use super::packet::{Advertisement, Arp, BROADCAST, Datagram, Mac};
 
 /// The station's.
-const MAC: Mac = [0x52, 0x54, 0, 0x0a, 0x0b, 0x0c];
+pub const STATION: Mac = [0x52, 0x54, 0, 0x0a, 0x0b, 0x0c];
 /// How often it looks whether it should end.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -215,7 +215,8 @@ fn classify(frame: &[u8]) -> Seen {
 
 fn arp_answer(question: &Arp) -> Option<Vec<u8>> {
     let asked = question.operation == 1 && question.target.1 == Responder::ADDRESS;
-    let answer = Arp { operation: 2, sender: (MAC, Responder::ADDRESS), target: question.sender };
+    let answer =
+        Arp { operation: 2, sender: (STATION, Responder::ADDRESS), target: question.sender };
     asked.then(|| answer.frame(question.sender.0))
 }
 
@@ -294,7 +295,7 @@ fn dhcp_answer(
     }
     // To all: a client that has no address yet hears that, whatever it asked for.
     let answer = Datagram {
-        source_mac: MAC,
+        source_mac: STATION,
         destination_mac: BROADCAST,
         source: SocketAddrV4::new(Responder::ADDRESS, SERVER_PORT),
         destination: SocketAddrV4::new(Ipv4Addr::BROADCAST, CLIENT_PORT),

@@ -147,6 +147,18 @@ fn judge(volumes: &[TestVolume], cuts: &[NumberedCut], work: &WorkDir) {
     }
 }
 
+/// Waits for the write with which an armed cut comes.
+#[track_caller]
+pub(crate) fn taken(disk: &PowerCut, machine: &mut Running) -> Taken {
+    loop {
+        if let Some(taken) = disk.taken() {
+            return taken;
+        }
+        machine.check("a write for a power cut");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 impl Cut {
     /// Lets one come with one of the next writes of a guest, somewhere else in what the
     /// workload `name` does each time; `real` if the disk is gone from then on.
@@ -164,13 +176,8 @@ impl Cut {
         let lasting = lasting(&machine.console(), name);
         let survival = Survival::random(random);
         disk.arm(1 + random.below(40), survival, random, real);
-        loop {
-            if let Some(Taken { image, unflushed }) = disk.taken() {
-                return Self { survival, unflushed, lasting, image };
-            }
-            machine.check("a write for a power cut");
-            thread::sleep(Duration::from_millis(5));
-        }
+        let Taken { image, unflushed } = taken(disk, machine);
+        Self { survival, unflushed, lasting, image }
     }
 
     /// Judges the workload's files, by what the guest says of their digests, and its raw

@@ -152,13 +152,13 @@ fn document(metadata: &Metadata, lock: &Lock) -> Result<Value> {
     }))
 }
 
-/// What a package is linked from or built with; not what only its tests use.
 fn insert(component: &mut Value, field: &str, value: Value) {
     if let Value::Object(fields) = component {
         fields.insert(field.to_owned(), value);
     }
 }
 
+/// What a package is linked from or built with; not what only its tests use.
 fn needs(node: &Node) -> impl Iterator<Item = &str> {
     let ships = |kind: &Kind| kind.kind.as_deref() != Some("dev");
     let ships = move |dependency: &&Dependency| dependency.dep_kinds.iter().any(ships);

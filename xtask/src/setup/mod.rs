@@ -174,12 +174,12 @@ fn prepare(project: &Project, missing: &Missing, refresh: bool) -> Result<()> {
     if refresh || !kernel::is_current(cache) {
         kernel::make(cache, &apt)?;
     }
-    let newer = || Apt::new(cache.join("apt/tools"), &[machine.suite(tools::SUITE)]);
+    let newer = Apt::new(cache.join("apt/tools"), &[machine.suite(tools::SUITE)])?;
     if refresh || !tools::is_current(cache) {
-        tools::make(cache, &newer()?)?;
+        tools::make(cache, &newer)?;
     }
     if refresh || !libvirt::is_current(cache) {
-        libvirt::make(cache, &newer()?)?;
+        libvirt::make(cache, &newer)?;
     }
     if refresh || !firmware::is_current(cache) {
         firmware::make(cache, |suite| {

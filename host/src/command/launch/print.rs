@@ -39,21 +39,14 @@ struct Definition {
 }
 
 pub(super) fn run(format: Format, file: &VmFile, request: &Request, terminal: &Terminal) -> Result {
-    let (kind, definition) = match format {
+    let name = name(file.path());
+    let help = "`ravelin launch --print` shows the QEMU command instead";
+    let (kind, text) = match format {
         Format::Qemu => return command(&Command::new(file, request)?, request, terminal),
-        Format::Libvirt => {
-            let name = name(file.path());
-            let text = domain(file, request, &name)
-                .remedy("`ravelin launch --print` shows the QEMU command instead")?;
-            ("launch-libvirt", Definition { name, text })
-        }
-        Format::Systemd => {
-            let name = name(file.path());
-            let text = unit(file, request, &name)
-                .remedy("`ravelin launch --print` shows the QEMU command instead")?;
-            ("launch-systemd", Definition { name, text })
-        }
+        Format::Libvirt => ("launch-libvirt", domain(file, request, &name).remedy(help)?),
+        Format::Systemd => ("launch-systemd", unit(file, request, &name).remedy(help)?),
     };
+    let definition = Definition { name, text };
     if terminal.json() {
         terminal.result(kind, &definition, &Text::new())?;
     } else {

@@ -1,6 +1,6 @@
 //! What is meant to happen.
 
-use std::fs;
+use std::fs::{self, File};
 
 use vm_tests::Stop;
 
@@ -98,8 +98,8 @@ fn a_sealed_volume_has_the_root_key_that_is_configured() {
              fstype = \"ext4\"\nkey = \"sealed\"\nprovision = \"if-blank\"\n\
              sealed.tcb_version = \"any\"\nsealed.root_key = \"{root}\"\n"
         );
-        let owner = Machine::with(&["first"], &volume);
-        owner.add_disk("state", 32 << 20);
+        let owner = Machine::with(&["first"], &volume).disk("state");
+        File::create(owner.path("state.img")).unwrap().set_len(32 << 20).unwrap();
         let machine = owner.start();
         owner.unlock(&[]).opened();
         machine.finish().stopped(Stop::PowerOff).said(said);

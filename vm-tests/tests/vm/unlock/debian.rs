@@ -1,11 +1,9 @@
 //! A whole Debian with systemd on an encrypted root, from the tar to a login, twice.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use vm_tests::nbd::{Image, PowerCut, Server, Survival, Taken};
 use vm_tests::{Random, Running, Stop, sha256};
@@ -16,6 +14,7 @@ use crate::attested::Owner;
 use crate::containers::{Containers, FOUND, LOOK};
 use crate::fixtures::check;
 use crate::imports::{FSTAB_FOUND, FSTAB_LEFT, LIST, as_in_the_tar, cloud_image};
+use crate::power_cuts::taken;
 
 /// A Debian that runs, and its owner's ssh to it.
 struct Debian {
@@ -168,13 +167,7 @@ fn a_power_cut_costs_a_debian_nothing_that_was_synced() {
     let rounds = console.lines().filter_map(|line| line.split_once("synced ")?.1.split_once(','));
     let synced = rounds.filter_map(|(round, _)| round.parse::<u64>().ok()).max().unwrap();
     disk.arm(1 + random.below(100), survival, &mut random, true);
-    let Taken { image, unflushed } = loop {
-        if let Some(taken) = disk.taken() {
-            break taken;
-        }
-        debian.machine.check("a write for the power cut");
-        thread::sleep(Duration::from_millis(5));
-    };
+    let Taken { image, unflushed } = taken(&disk, &mut debian.machine);
     println!("{survival:?} of {unflushed} sectors, {synced} files");
     drop((debian, server));
 
@@ -191,9 +184,7 @@ fn a_power_cut_costs_a_debian_nothing_that_was_synced() {
     assert_eq!(debian.run("dmesg | grep -ci 'ext4-fs error\\|integrity.*mismatch' || true"), "0");
     debian.power_off();
     drop(server);
-    // The image is one over that file: it cannot be saved into it.
-    what_was_left.save(&described.path("left.img"));
-    fs::rename(described.path("left.img"), described.path("root.img")).unwrap();
+    described.put_root(&what_was_left);
     check(Command::new("e2fsck").args(["-f", "-n"]).arg(described.decrypted()));
 }
 

@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use vm_tests::nbd::Server;
+use vm_tests::nbd::{Image, Server};
 use vm_tests::{Environment, Launch, NO_TIMER_CHECK, Running, Tool, WorkDir, free_port};
 
 use self::made::{Made, ROOM};
@@ -151,17 +151,23 @@ impl Machine {
         fs::write(self.path("vm.toml"), vm.to_string()).unwrap();
     }
 
-    /// Adds a blank disk of this size, in bytes.
-    fn add_disk(&self, serial: &str, bytes: u64) {
-        let path = self.path(serial);
-        fs::File::create(&path).unwrap().set_len(bytes).unwrap();
-        let mut disk = toml::Table::new();
-        disk.insert("file".to_owned(), path.to_str().unwrap().into());
-        disk.insert("serial".to_owned(), serial.into());
-        disk.insert("read_only".to_owned(), false.into());
+    /// One more disk, NAME.img with the serial NAME.
+    fn disk(self, name: &str) -> Self {
         let mut vm = self.vm();
+        let mut disk = toml::Table::new();
+        disk.insert("file".to_owned(), format!("{name}.img").into());
+        disk.insert("serial".to_owned(), name.into());
+        disk.insert("read_only".to_owned(), false.into());
         vm["disks"].as_array_mut().unwrap().push(disk.into());
         self.set_vm(&vm);
+        self
+    }
+
+    /// What a power cut has left, in the place of the root's disk.
+    fn put_root(&self, image: &Image) {
+        // The image is one over that file: it cannot be saved into it.
+        image.save(&self.path("left.img"));
+        fs::rename(self.path("left.img"), self.path("root.img")).unwrap();
     }
 
     /// What the probe does once it is the root's init.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vm_tests::ethernet::dhcp::Kind;
 use vm_tests::ethernet::packet::{Advertisement, solicitation};
-use vm_tests::ethernet::{Behaviour, Link, Responder, Seen};
+use vm_tests::ethernet::{Behaviour, Link, Responder, STATION, Seen};
 use vm_tests::{Launch, Outcome, Running};
 
 use super::{LIMIT, Machine};
@@ -205,8 +205,7 @@ fn with_unlock(owner: &Machine, behaviour: Behaviour) -> (Responder, Launch) {
 
 /// Asks for the station of an IPv6 address; whether it has answered.
 fn has_answered(responder: &Responder, router: Ipv6Addr, target: Ipv6Addr) -> bool {
-    let station = [0x52, 0x54, 0, 0x0a, 0x0b, 0x0c];
-    responder.link().send(&solicitation((station, router), target));
+    responder.link().send(&solicitation((STATION, router), target));
     responder.seen().contains(&Seen::Advertisement(Advertisement { station: MAC, target }))
 }
 

@@ -195,18 +195,6 @@ fn has_marker(disk: &Path) -> bool {
 }
 
 impl Machine {
-    /// One more disk, NAME.img with the serial NAME.
-    fn disk(self, name: &str) -> Self {
-        let mut vm = self.vm();
-        let mut disk = toml::Table::new();
-        disk.insert("file".to_owned(), format!("{name}.img").into());
-        disk.insert("serial".to_owned(), name.into());
-        disk.insert("read_only".to_owned(), false.into());
-        vm["disks"].as_array_mut().unwrap().push(disk.into());
-        self.set_vm(&vm);
-        self
-    }
-
     /// Makes the sidecar and key of that disk, and the disk blank; returns what
     /// `--volume` takes.
     fn owners_disk(&self, name: &str) -> String {
