@@ -3,18 +3,30 @@
 //!
 //! A target takes any bytes and must end: without a panic, without an overflow, and
 //! without breaking what it asserts (what is read can be written again, nothing that is
-//! not authentic comes out). `cargo xtask fuzz` runs them with libFuzzer; the tests run
-//! their corpus and mutations of it on every machine.
+//! not authentic comes out), within the memory that is stated for it. `cargo xtask fuzz`
+//! runs them with libFuzzer; the tests run their corpus and mutations of it on every
+//! machine.
 //!
 //! The corpus of a target is in `corpus/NAME`: its seeds, made by the project's own
 //! writers (`RAVELIN_BLESS=1 cargo test -p fuzz` makes them again), and what once led to
 //! a finding.
 
+pub mod cost;
 mod mutate;
 mod targets;
 
+use std::time::Duration;
+
+pub use cost::Cost;
 pub use mutate::{Numbers, mutate};
 pub use targets::TARGETS;
+
+/// The longest input of a fuzzer, in bytes.
+pub const MAX_INPUT: usize = 16384;
+
+/// The most processor time that an input may take, in the fuzzer's build. Tests do not ask
+/// for it: there the build is another.
+pub const TIME: Duration = Duration::from_millis(100);
 
 /// A parser under test.
 pub struct Target {
@@ -22,6 +34,9 @@ pub struct Target {
     pub name: &'static str,
     /// Feeds it.
     pub run: fn(&[u8]),
+    /// The most bytes that it may hold at a time for an input of [`MAX_INPUT`] bytes, what
+    /// the target itself builds around the input included.
+    pub memory: usize,
     /// Inputs that it accepts, by name; the same ones every time.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }

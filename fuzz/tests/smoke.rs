@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fuzz::{Numbers, TARGETS, Target, mutate};
+use fuzz::{Numbers, TARGETS, Target, cost, mutate};
 
 /// Mutations of a target, if they do not take longer than that.
 const MUTATIONS: usize = 3000;
@@ -56,7 +56,9 @@ fn every_target_ends_well() {
     for target in TARGETS {
         let corpus = corpus(target);
         assert!(!corpus.is_empty(), "{} has no corpus", target.name);
-        corpus.iter().for_each(|input| (target.run)(input));
+        let mut most = 0;
+        let mut run = |input: &[u8]| most = most.max(cost::of(|| (target.run)(input)).bytes);
+        corpus.iter().for_each(|input| run(input));
         let mut numbers = Numbers::new(1);
         let start = Instant::now();
         let mut done = 0;
@@ -64,9 +66,10 @@ fn every_target_ends_well() {
             let input = &corpus[numbers.below(corpus.len())];
             let other = &corpus[numbers.below(corpus.len())];
             let mutated = mutate(input, other, &mut numbers);
-            (target.run)(&mutated);
+            run(&mutated);
             done += 1;
         }
-        println!("{}: {} seeds, {done} mutations", target.name, corpus.len());
+        assert!(most <= target.memory, "{} held {most} bytes", target.name);
+        println!("{}: {} seeds, {done} mutations, {most} bytes", target.name, corpus.len());
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         // The first directory takes what is new.
         fuzzer.env("RAVELIN_FUZZ_TARGET", name).arg(&found).arg(corpora.join(name));
         fuzzer.arg(format!("-max_total_time={}", arguments.seconds));
-        fuzzer.args(["-timeout=10", "-rss_limit_mb=1024", "-max_len=16384"]);
+        fuzzer.args(["-timeout=10", "-rss_limit_mb=512", "-max_len=16384"]);
         fuzzer.args(["-print_final_stats=1", "-verbosity=0"]);
         fuzzer.arg(format!("-artifact_prefix={}-", found.display()));
         command::run(&mut fuzzer).with_context(|| format!("{name} has a finding"))?;

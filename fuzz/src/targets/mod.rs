@@ -11,6 +11,7 @@ mod image;
 mod integrity_superblock;
 mod journal;
 mod layer;
+mod load_order;
 mod luks_header;
 mod mbr;
 mod netlink;
@@ -27,32 +28,38 @@ mod volumes;
 use crate::Target;
 
 macro_rules! targets {
-    ($($name:ident),* $(,)?) => {
-        &[$(Target { name: stringify!($name), run: $name::run, seeds: $name::seeds }),*]
+    ($($name:ident: $mib:literal),* $(,)?) => {
+        &[$(Target {
+            name: stringify!($name),
+            run: $name::run,
+            memory: $mib << 20,
+            seeds: $name::seeds,
+        }),*]
     };
 }
 
-/// All targets, by name.
+/// All targets, by name, and the memory that each may take, in MiB.
 pub const TARGETS: &[Target] = targets![
-    cmdline,
-    configuration,
-    cpio,
-    dhcp,
-    evidence,
-    ext4,
-    gpt,
-    integrity_superblock,
-    journal,
-    layer,
-    luks_header,
-    mbr,
-    netlink,
-    oci,
-    qcow2,
-    release,
-    release_signature,
-    responder,
-    verity_superblock,
-    volume_spec,
-    volume_tail,
+    cmdline: 1,
+    configuration: 1,
+    cpio: 4,
+    dhcp: 1,
+    evidence: 1,
+    ext4: 1,
+    gpt: 1,
+    integrity_superblock: 1,
+    journal: 4,
+    layer: 4,
+    load_order: 1,
+    luks_header: 40,
+    mbr: 1,
+    netlink: 1,
+    oci: 4,
+    qcow2: 1,
+    release: 1,
+    release_signature: 1,
+    responder: 1,
+    verity_superblock: 1,
+    volume_spec: 1,
+    volume_tail: 1,
 ];
