@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod dependencies;
 mod dist;
 mod fuzz;
 mod kernel;
@@ -49,6 +50,8 @@ enum Chore {
     Bench(bench::Arguments),
     /// Check that the crates depend on each other as DESIGN.md allows
     Layers,
+    /// Check that nothing is depended on in vain, or twice in PID 1
+    Dependencies(dependencies::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -74,5 +77,6 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Fuzz(arguments) => fuzz::run(&project, &arguments),
         Chore::Bench(arguments) => bench::run(&project, &arguments),
         Chore::Layers => layers::run(&project),
+        Chore::Dependencies(arguments) => dependencies::run(&project, &arguments),
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::build::{self, Built};
 use crate::command;
+use crate::dependencies;
 use crate::kernel;
 use crate::layers;
 use crate::project::Project;
@@ -69,6 +70,8 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     ]))?;
     step("layers");
     layers::run(project)?;
+    step("dependencies");
+    dependencies::run(project, &dependencies::Arguments::default())?;
     step("no simulator in what ships");
     purity::check(&built)?;
     step("tests");

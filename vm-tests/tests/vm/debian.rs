@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use vm_tests::ethernet::dhcp::Kind;
 use vm_tests::ethernet::{Behaviour, Link, Responder, Seen};
-use vm_tests::{Environment, Ssh, Stop, Tool, Vm, WorkDir, free_port, sha256_of_file};
+use vm_tests::{
+    Environment, NO_TIMER_CHECK, Ssh, Stop, Tool, Vm, WorkDir, free_port, sha256_of_file,
+};
 
 use crate::fixtures::{check, directory};
 use crate::simulator::simulated;
@@ -291,7 +293,7 @@ impl Image {
         self.vm_on_ports(ssh, free_port())
     }
 
-    /// The VM description, with other ports than the template's.
+    /// The VM description, with other ports than the template's, for a busy machine.
     pub(crate) fn vm_on_ports(&self, ssh: u16, attest: u16) -> PathBuf {
         let mut text = fs::read_to_string(self.directory.join("vm.toml")).unwrap();
         for (key, usual, port) in [("ssh_port", 2222, ssh), ("attest_port", 4777, attest)] {
@@ -299,6 +301,9 @@ impl Image {
             assert!(text.contains(&line), "{text}");
             text = text.replace(&line, &format!("{key} = {port}\n"));
         }
+        let line = text.lines().find(|line| line.starts_with("cmdline = ")).unwrap();
+        let longer = format!("{} {NO_TIMER_CHECK}\"", line.strip_suffix('"').unwrap());
+        text = text.replace(line, &longer);
         let vm = self.directory.join(format!("vm-{ssh}.toml"));
         fs::write(&vm, text).unwrap();
         vm

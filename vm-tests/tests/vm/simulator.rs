@@ -15,7 +15,7 @@ use attestation::measurement::{
 use attestation::policy::{Exception, Policy};
 use attestation::report::{Hex, Report};
 use attestation::verify::{ReportData, Request, Verdict, verify};
-use vm_tests::{Environment, Launch, Outcome, Ssh, Stop, WorkDir, free_port};
+use vm_tests::{Environment, Launch, NO_TIMER_CHECK, Outcome, Ssh, Stop, WorkDir, free_port};
 
 use crate::debian;
 use crate::fixtures::{Settings, SmallRoot, directory};
@@ -62,7 +62,7 @@ impl Described {
     }
 
     pub(crate) fn with(settings: &Settings, actions: &str) -> Self {
-        let cmdline = format!("{settings} probe.do={actions}");
+        let cmdline = format!("{settings} {NO_TIMER_CHECK} probe.do={actions}");
         Self { cmdline, vcpus: 1, cpu: "EPYC-v4", policy: 0x3_0000 }
     }
 
