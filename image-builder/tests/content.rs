@@ -46,6 +46,26 @@ fn package(root: &Path, to: &Path) {
     }
 }
 
+/// An RPM package with these files, by rpmbuild; `None` where that is not there.
+fn rpm(root: &Path, to: &Path) -> Option<()> {
+    let rpmbuild = oracle("rpmbuild", "rpm")?;
+    let work = tempfile::tempdir().unwrap();
+    let spec = work.path().join("kernel.spec");
+    let text = format!(
+        "Name: kernel\nVersion: 6.1.0\nRelease: 1\nSummary: A kernel\nLicense: MIT\n\
+         %description\nA kernel.\n%install\ncp -a {}/. %{{buildroot}}\n%files\n/lib\n/boot\n",
+        root.display()
+    );
+    fs::write(&spec, text).unwrap();
+    let mut command = Command::new(rpmbuild);
+    command.args(["-bb", "--quiet", "--define", "__os_install_post %{nil}", "--define"]);
+    command.arg(format!("_topdir {}", work.path().display())).args(["--define"]);
+    command.arg(format!("_rpmdir {}", work.path().display()));
+    run(command.args(["--define", "_rpmfilename kernel.rpm"]).arg(&spec));
+    fs::copy(work.path().join("kernel.rpm"), to).unwrap();
+    Some(())
+}
+
 /// A root, with `/lib` as a link or as a directory.
 fn root(at: &Path, merged: bool) -> PathBuf {
     let root = at.join(if merged { "merged" } else { "split" });
@@ -84,9 +104,15 @@ fn modules_of_a_package_arrive_with_their_lists() {
     fs::write(files.join("boot/vmlinuz"), "the kernel itself").unwrap();
     let deb = directory.path().join("linux-image.deb");
     package(&files, &deb);
-    let options = with(ModuleSource::detect(&deb));
-    for (merged, place) in [(true, "usr/lib/modules"), (false, "/lib/modules")] {
-        let Some(list) = listed(&root(directory.path(), merged), &options) else { return };
+    let rpm_package = directory.path().join("kernel.rpm");
+    if rpm(&files, &rpm_package).is_none() {
+        return;
+    }
+    for (package, merged) in [(&deb, true), (&deb, false), (&rpm_package, true)] {
+        let options = with(ModuleSource::detect(package));
+        let place = if merged { "usr/lib/modules" } else { "/lib/modules" };
+        let tree = root(&package.with_extension("root"), merged);
+        let Some(list) = listed(&tree, &options) else { return };
         for name in ["modules.builtin", "modules.dep.bin", "modules.alias.bin", "kernel/readme"] {
             let line =
                 list.lines().find(|line| line.ends_with(&format!("{place}/{VERSION}/{name}")));
@@ -96,14 +122,16 @@ fn modules_of_a_package_arrive_with_their_lists() {
         }
         assert!(!list.contains("build") && !list.contains("vmlinuz"), "{list}");
     }
-    // Twice the same.
+    // Twice the same, and from either package.
     let tree = root(&directory.path().join("again"), true);
-    let hash = || {
+    let hash = |package: &Path| {
         let into = tempfile::tempdir().unwrap();
+        let options = with(ModuleSource::detect(package));
         let built = build_disk(Source::Directory(tree.clone()), &options, into.path()).unwrap();
         built.sidecar.verity.root_hash.to_string()
     };
-    assert_eq!(hash(), hash());
+    assert_eq!(hash(&deb), hash(&deb));
+    assert_eq!(hash(&deb), hash(&rpm_package));
 }
 
 #[test]
@@ -132,7 +160,7 @@ fn modules_that_do_not_fit_are_refused() {
     assert!(error.contains("is a link to /etc"), "{error}");
     let text = directory.path().join("text.deb");
     fs::write(&text, "hello").unwrap();
-    assert!(refused(&split, &text).contains("no Debian package at all"));
+    assert!(refused(&split, &text).contains("neither a deb nor an rpm"));
     let empty = directory.path().join("empty");
     make_directory(&empty);
     let deb = directory.path().join("empty.deb");

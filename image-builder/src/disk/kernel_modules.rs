@@ -12,7 +12,7 @@ use super::source::Opening;
 use super::tree::{
     Directory, Entry, Kind, Note, Shown, Sink, Tarball, Time, TreeError, damaged, plain,
 };
-use crate::kernel::{KernelFileError, package_files};
+use crate::kernel::{KernelFileError, Package, PackageFiles};
 use crate::modules::{ModuleError, ModuleTree};
 
 /// The most bytes of a package's modules. (Debian's have 500 MB.)
@@ -23,7 +23,7 @@ const MAX_MODULES: u64 = 8 << 30;
 pub enum ModuleSource {
     /// A kernel's module directory, `…/lib/modules/VERSION`, with its lists.
     Directory(PathBuf),
-    /// A Debian package of a kernel. Its lists are made by `depmod`, as its installation would.
+    /// A package of a kernel (deb, rpm). Its lists are made by `depmod`, as its installation would.
     Package(PathBuf),
 }
 
@@ -113,14 +113,24 @@ impl From<AddModulesError> for BuildError {
 
 /// The module directory of a package, in a directory of its own, with the lists made.
 fn unpack(path: &Path, tools: &Tools) -> Result<(PathBuf, tempfile::TempDir), BuildError> {
-    let files = package_files(path).map_err(AddModulesError::from)?;
-    let name = path.display().to_string();
-    let plain = plain(Box::new(Cursor::new(files))).map_err(|error| damaged(&name, 0, error))?;
+    let package = Package::open(path).map_err(AddModulesError::from)?;
     let scratch = tempfile::tempdir().map_err(AddModulesError::Scratch)?;
     let modules = scratch.path().join("lib/modules");
     fs::create_dir_all(&modules).map_err(AddModulesError::Scratch)?;
-    let unpacker = Unpacker { root: scratch.path().to_owned(), left: MAX_MODULES };
-    Tarball::plain(&name, plain).stream(|_| Ok(unpacker))?;
+    let mut unpacker = Unpacker { root: scratch.path().to_owned(), left: MAX_MODULES };
+    match package.files().map_err(AddModulesError::from)? {
+        PackageFiles::Deb(tar) => {
+            let name = path.display().to_string();
+            let tar = Box::new(Cursor::new(tar.to_vec()));
+            let plain = plain(tar).map_err(|error| damaged(&name, 0, error))?;
+            Tarball::plain(&name, plain).stream(|_| Ok(unpacker))?;
+        }
+        PackageFiles::Rpm(mut files) => {
+            while let Some(path) = files.next_file().map_err(AddModulesError::from)? {
+                unpacker.file(path.as_bytes(), &mut files)?;
+            }
+        }
+    }
     let mut found: Vec<String> = fs::read_dir(&modules)
         .and_then(|list| {
             list.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
@@ -146,27 +156,35 @@ struct Unpacker {
     left: u64,
 }
 
-impl Sink for Unpacker {
-    fn add(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), BuildError> {
-        let path = entry.path.strip_prefix(b"usr/").unwrap_or(&entry.path);
+impl Unpacker {
+    /// One file; its path leads nowhere else.
+    fn file(&mut self, path: &[u8], content: &mut dyn Read) -> Result<(), AddModulesError> {
+        let path = path.strip_prefix(b"usr/").unwrap_or(path);
         if !path.starts_with(b"lib/modules/") {
             return Ok(());
         }
         let to = self.root.join(std::ffi::OsStr::from_bytes(path));
-        let made = match entry.kind {
-            Kind::Directory => fs::create_dir_all(&to),
-            Kind::File { size } => {
-                self.left = self.left.checked_sub(size).ok_or(AddModulesError::Bomb)?;
-                let parent = to.parent().map_or(Ok(()), fs::create_dir_all);
-                parent.and_then(|()| io::copy(content, &mut File::create_new(&to)?)).map(drop)
-            }
-            Kind::Symlink { .. }
+        let parent = to.parent().map_or(Ok(()), fs::create_dir_all);
+        let copied = parent.and_then(|()| {
+            io::copy(&mut content.take(self.left.saturating_add(1)), &mut File::create_new(&to)?)
+        });
+        let copied = copied.map_err(AddModulesError::Scratch)?;
+        self.left = self.left.checked_sub(copied).ok_or(AddModulesError::Bomb)?;
+        Ok(())
+    }
+}
+
+impl Sink for Unpacker {
+    fn add(&mut self, entry: Entry, content: &mut dyn Read) -> Result<(), BuildError> {
+        match entry.kind {
+            Kind::File { .. } => Ok(self.file(&entry.path, content)?),
+            Kind::Directory
+            | Kind::Symlink { .. }
             | Kind::HardLink { .. }
             | Kind::CharacterDevice(_)
             | Kind::BlockDevice(_)
             | Kind::Fifo => Ok(()),
-        };
-        made.map_err(|source| AddModulesError::Scratch(source).into())
+        }
     }
 
     fn note(&mut self, _: Note) {}

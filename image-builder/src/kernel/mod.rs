@@ -1,11 +1,12 @@
 //! The configuration of a kernel, from whatever people have of it: the text itself
 //! (also compressed, as `/proc/config.gz`), a kernel image with the text inside
-//! (`CONFIG_IKCONFIG`), or a Debian package of one.
+//! (`CONFIG_IKCONFIG`), or a package of one (deb, rpm).
 //!
 //! The file is anybody's: everything is bounded before it is read or unpacked.
 
 mod deb;
 mod image;
+mod rpm;
 mod unpack;
 
 use std::fs::File;
@@ -26,7 +27,7 @@ pub enum Found {
     Text,
     /// Inside a kernel image, by `CONFIG_IKCONFIG`.
     Image,
-    /// As `boot/config-*` in a Debian package.
+    /// As a file in a package.
     Package,
 }
 
@@ -55,18 +56,38 @@ fn whole(path: &Path) -> Result<Vec<u8>, KernelFileError> {
     Ok(bytes)
 }
 
-/// The packed tar with the files of the Debian package at `path`.
-pub(crate) fn package_files(path: &Path) -> Result<Vec<u8>, KernelFileError> {
-    let bytes = whole(path)?;
-    if !bytes.starts_with(deb::MAGIC) {
-        return Err(KernelFileError::Package("it is no Debian package at all"));
+/// A package of a kernel, in memory.
+pub(crate) struct Package(Vec<u8>);
+
+/// The files of a [`Package`].
+pub(crate) enum PackageFiles<'a> {
+    /// A packed tar.
+    Deb(&'a [u8]),
+    /// One after another.
+    Rpm(rpm::Files<'a>),
+}
+
+impl Package {
+    pub(crate) fn open(path: &Path) -> Result<Self, KernelFileError> {
+        whole(path).map(Self)
     }
-    Ok(deb::data(&bytes)?.to_vec())
+
+    pub(crate) fn files(&self) -> Result<PackageFiles<'_>, KernelFileError> {
+        if self.0.starts_with(deb::MAGIC) {
+            deb::data(&self.0).map(PackageFiles::Deb)
+        } else if self.0.starts_with(rpm::MAGIC) {
+            rpm::Files::open(&self.0).map(PackageFiles::Rpm)
+        } else {
+            Err(KernelFileError::Package("it is neither a deb nor an rpm"))
+        }
+    }
 }
 
 fn of_bytes(bytes: &[u8]) -> Result<(KernelConfig, Found), KernelFileError> {
     let (text, found) = if bytes.starts_with(deb::MAGIC) {
         (deb::configuration(bytes)?, Found::Package)
+    } else if bytes.starts_with(rpm::MAGIC) {
+        (rpm::configuration(bytes)?, Found::Package)
     } else if image::is_kernel(bytes) {
         (image::configuration(bytes)?, Found::Image)
     } else if Packing::of(bytes).is_some() {
@@ -122,13 +143,13 @@ pub enum KernelFileError {
     #[error("the kernel image is damaged: {0}")]
     Image(&'static str),
     /// A package whose parts do not fit it, or of something else.
-    #[error("the Debian package is not one of a kernel: {0}")]
+    #[error("the package is not one of a kernel: {0}")]
     Package(&'static str),
     /// Neither of all these.
-    #[error("this is no kernel, no Debian package of one, and no configuration")]
+    #[error("this is no kernel, no package (deb, rpm) of one, and no configuration")]
     NotText,
     /// Text that is no configuration.
-    #[error("this is no kernel, no Debian package of one, and no configuration")]
+    #[error("this is no kernel, no package (deb, rpm) of one, and no configuration")]
     Text(#[from] kernel_config::ConfigError),
 }
 

@@ -57,6 +57,22 @@ fn package(member: &str, file: &str) -> Vec<u8> {
     deb
 }
 
+/// With two headers whose index and store are noise.
+fn rpm(file: &str) -> Vec<u8> {
+    let mut archive = crate::initramfs::Archive::new();
+    for (name, content) in [("usr/share/doc/x", "y"), (file, TEXT)] {
+        archive.file(name, 0o644, content.into()).unwrap();
+    }
+    let mut rpm = [&[0xed, 0xab, 0xee, 0xdb][..], &[0; 92]].concat();
+    for (entries, store, padding) in [(1_u32, 5_u32, 3), (2, 7, 0)] {
+        rpm.extend_from_slice(&[0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0]);
+        rpm.extend_from_slice(&[entries.to_be_bytes(), store.to_be_bytes()].concat());
+        rpm.resize(rpm.len() + (16 * entries + store) as usize + padding, 0xaa);
+    }
+    rpm.extend_from_slice(&zstd::encode_all(archive.to_bytes().as_slice(), 1).unwrap());
+    rpm
+}
+
 #[track_caller]
 fn is_found(bytes: &[u8], found: Found) {
     let (config, place) = of_bytes(bytes).unwrap();
@@ -76,6 +92,9 @@ fn it_is_found_wherever_it_is() {
     is_found(&bzimage(&gzip(&vmlinux(70_000))), Found::Image);
     is_found(&bzimage(&zstd::encode_all(vmlinux(70_000).as_slice(), 1).unwrap()), Found::Image);
     is_found(&package("data.tar.zst", "./boot/config-6.12.95"), Found::Package);
+    for file in ["boot/config-6.12", "lib/modules/6.12/config", "usr/lib/modules/6.12/config"] {
+        is_found(&rpm(file), Found::Package);
+    }
 }
 
 #[test]
@@ -87,6 +106,8 @@ fn what_has_none_says_so() {
     assert!(matches!(lz4, KernelFileError::Unpack { .. }), "{lz4}");
     let other = refused(&package("data.tar.zst", "./boot/System.map"));
     assert!(matches!(other, KernelFileError::Package(_)), "{other}");
+    let other = refused(&rpm("lib/modules/6.12/kernel/config"));
+    assert!(matches!(other, KernelFileError::Package(_)), "{other}");
     assert!(matches!(refused(&[0xff; 100]), KernelFileError::NotText));
     assert!(matches!(refused(b"hello"), KernelFileError::Text(_)));
     let bomb = refused(&gzip(&vec![b'#'; kernel_config::MAX_TEXT + 1]));
@@ -96,8 +117,12 @@ fn what_has_none_says_so() {
 /// Whatever the bytes are, the answer is a value or an error.
 #[test]
 fn damaged_files_are_survived() {
-    let files =
-        [package("data.tar.zst", "boot/config-1"), bzimage(&gzip(&vmlinux(300))), vmlinux(100)];
+    let files = [
+        package("data.tar.zst", "boot/config-1"),
+        rpm("boot/config-1"),
+        bzimage(&gzip(&vmlinux(300))),
+        vmlinux(100),
+    ];
     for file in files {
         for length in (0..file.len()).step_by(7) {
             let _any = of_bytes(&file[..length]);

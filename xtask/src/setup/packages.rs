@@ -35,6 +35,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd", "systemd-analyze checks units in the tests; nothing is started by it"),
     ("umoci", "packs and unpacks the container images that the tests import"),
     ("skopeo", "writes container images in the other forms, for the tests"),
+    ("rpm", "rpmbuild makes the kernel package that a test takes modules from"),
     ("zstd", "reads compressed initramfs back in the tests"),
     ("xz-utils", "makes compressed kernel modules in the tests"),
 ];

@@ -35,7 +35,7 @@ pub(super) struct PreparationArguments {
     /// docs/import.md describes it. Nothing is written through a symbolic link of the source.
     #[arg(long, value_name = "FILE", help_heading = "Content")]
     customize: Option<PathBuf>,
-    /// Kernel modules to put in: a directory …/lib/modules/VERSION, or a kernel's .deb
+    /// Kernel modules to put in: a directory …/lib/modules/VERSION, or a kernel's .deb or .rpm
     ///
     /// Those of the kernel that the VM is started with. Of a package, depmod (kmod) makes the
     /// lists, as its installation would.

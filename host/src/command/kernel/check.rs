@@ -31,7 +31,7 @@ reason), forbidden (the same), risky (a list of symbol, from: \"host\" or \"root
 
 /// Tell whether a kernel has what Ravelin needs, and what it is better without
 ///
-/// The file is a kernel's configuration (also as config.gz), a Debian package of a kernel, or a
+/// The file is a kernel's configuration (also as config.gz), a package (deb, rpm) of a kernel, or a
 /// kernel image (bzImage or vmlinux) that has its configuration inside. Exit code 1: something
 /// needed is missing, or something is built in that must not be.
 #[derive(Debug, Args)]
