@@ -4,23 +4,21 @@
 //! server, and the host keys that the package made when it was installed,
 //! which PID 1 has to hide.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::apt::Machine;
 use super::cached;
+use super::mmdebstrap::{EXCLUDED, Root, write_script};
 use crate::command;
 
 /// Beyond Debian's essential packages.
 const PACKAGES: &str =
     "systemd,systemd-sysv,udev,kmod,openssh-server,iproute2,cryptsetup-bin,dmsetup,e2fsprogs";
-
-/// Neither read by anyone in the virtual machine nor worth hashing.
-const EXCLUDED: &[&str] = &["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"];
 
 const CUSTOMIZE: &str = include_str!("../../debian-root/customize");
 
@@ -47,37 +45,13 @@ pub(crate) fn make(cache: &Path, machine: &Machine) -> Result<()> {
     );
     cached::replace(&top(cache), &recipe(cache)?, |directory| {
         let customize = directory.join("customize");
-        fs::write(&customize, CUSTOMIZE).context("write the customize hook")?;
-        fs::set_permissions(&customize, Permissions::from_mode(0o755))
-            .context("make the customize hook executable")?;
-        mmdebstrap(directory, &customize, &ssh_key(cache).with_extension("pub"), machine)?;
+        write_script(&customize, CUSTOMIZE)?;
+        let key = ssh_key(cache).with_extension("pub").display().to_string();
+        let root =
+            Root { packages: PACKAGES, hook: &customize, environment: &[("AUTHORIZED_KEY", key)] };
+        root.tar(machine, &directory.join("root.tar"), &directory.join("mmdebstrap.log"))?;
         fs::remove_file(customize).context("remove the customize hook")
     })
-}
-
-fn mmdebstrap(directory: &Path, customize: &Path, key: &Path, machine: &Machine) -> Result<()> {
-    let log = directory.join("mmdebstrap.log");
-    let tar = File::create(directory.join("root.tar")).context("create root.tar")?;
-    let errors = File::create(&log).context("create mmdebstrap.log")?;
-    let mut mmdebstrap = command::as_root("env")?;
-    mmdebstrap
-        .arg(format!("AUTHORIZED_KEY={}", key.display()))
-        .args(["mmdebstrap", "--variant=essential", "--format=tar"])
-        .arg(format!("--include={PACKAGES}"))
-        .arg(format!("--customize-hook={}", customize.display()))
-        .args(EXCLUDED.iter().map(|path| format!("--dpkgopt=path-exclude=/{path}/*")))
-        .args([machine.release.as_str(), "-"])
-        .args(machine.release_sources());
-    let status = mmdebstrap
-        .stdin(Stdio::null())
-        .stdout(tar)
-        .stderr(errors)
-        .status()
-        .context("start mmdebstrap")?;
-    if !status.success() {
-        bail!("mmdebstrap: {status}\n{}", fs::read_to_string(log).unwrap_or_default());
-    }
-    Ok(())
 }
 
 fn make_ssh_key(cache: &Path) -> Result<()> {

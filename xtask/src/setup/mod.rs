@@ -11,6 +11,7 @@ mod firmware;
 mod kernel;
 mod kernel_source;
 mod libvirt;
+mod mmdebstrap;
 mod oracle;
 mod packages;
 mod tools;
