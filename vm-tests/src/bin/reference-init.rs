@@ -10,9 +10,9 @@
 //! its command line that it does not know: `REFERENCE_DEVICES` (nodes to wait
 //! for), `REFERENCE_TABLE` (a device-mapper line), `REFERENCE_FSTYPE`.
 //!
-//! The same program is the real init of the benchmark's root: as `/sbin/init`
-//! it shows when each line of the boot log was written, in microseconds, and
-//! switches the machine off.
+//! The same program is the real init of the benchmarks' roots: as `/sbin/init`
+//! it shows how much memory is in use and when each line of the boot log was
+//! written, in microseconds, and switches the machine off.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -44,6 +44,9 @@ const WRITABLE: [&str; 6] = ["etc", "var", "home", "root", "tmp", "srv"];
 
 /// The beginnings of the log lines that the benchmark reads.
 const SHOWN: [&str; 4] = ["Run /init", "ravelin: ", "reference: ", "real init: "];
+
+/// What of `/proc/meminfo`.
+const MEMORY: [&str; 3] = ["MemTotal:", "MemAvailable:", "Shmem:"];
 
 fn main() {
     let start = Instant::now();
@@ -150,6 +153,10 @@ fn switch_root() -> ! {
 
 fn show_log_and_power_off() -> ! {
     log("real init: it runs");
+    let memory = fs::read_to_string("/proc/meminfo").expect("read /proc/meminfo");
+    for line in memory.lines().filter(|line| MEMORY.iter().any(|name| line.starts_with(name))) {
+        println!("MEMORY {line}");
+    }
     let mut kmsg = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())

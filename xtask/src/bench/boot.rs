@@ -26,6 +26,11 @@ pub(crate) struct StepTime {
 }
 
 type Part = fn(&Times) -> f64;
+type Unit = fn(f64) -> Quantity;
+
+/// The programs' clocks show whole milliseconds: what is shorter than this says too little
+/// for a comparison with an earlier run.
+const COMPARABLE: f64 = 20.0;
 
 const PARTS: [(&str, Part); 5] = [
     ("first instruction to hand-over", |times| times.total),
@@ -36,24 +41,28 @@ const PARTS: [(&str, Part); 5] = [
 ];
 
 pub(crate) fn rows(boot: &Boot) -> Result<Vec<Row>> {
-    let mut rows = rows_of("PID 1", &boot.timed, Some(OWN_SHARE))?;
-    rows.extend(rows_of("PID 1, instructions counted", &boot.counted, None)?);
+    let mut rows = rows_of("PID 1", Quantity::Milliseconds, &boot.timed, OWN_SHARE)?;
+    let counted = "PID 1, instructions counted";
+    rows.extend(rows_of(counted, Quantity::Counted, &boot.counted, Goal::Less)?);
     Ok(rows)
 }
 
-fn rows_of(what: &str, boots: &Boots, goal: Option<Goal>) -> Result<Vec<Row>> {
+fn rows_of(what: &str, unit: Unit, boots: &Boots, goal: Goal) -> Result<Vec<Row>> {
     let ours = times(&boots.ours, "ravelin")?;
     let reference = times(&boots.reference, "reference")?;
-    let rows = PARTS
-        .iter()
-        .map(|(name, part)| against_reference(format!("{what}: {name}"), *part, &ours, &reference));
-    Ok(rows.chain([share(format!("{what}: own share"), &ours, goal)]).flatten().collect())
+    let rows = PARTS.iter().map(|(name, part)| {
+        against_reference(format!("{what}: {name}"), unit, *part, &ours, &reference)
+    });
+    Ok(rows.chain([share(format!("{what}: own share"), unit, &ours, goal)]).flatten().collect())
 }
 
-/// The steps of PID 1.
-pub(crate) fn steps(boot: &Boot) -> Result<Vec<StepTime>> {
-    let timed = times(&boot.timed.ours, "ravelin")?;
-    let counted = times(&boot.counted.ours, "ravelin")?;
+/// The steps of PID 1 in boots of the two kinds.
+pub(crate) fn steps<'a>(
+    timed: impl IntoIterator<Item = &'a Log>,
+    counted: impl IntoIterator<Item = &'a Log>,
+) -> Result<Vec<StepTime>> {
+    let timed = times(timed, "ravelin")?;
+    let counted = times(counted, "ravelin")?;
     let names = timed.first().map(|times| times.steps.as_slice()).unwrap_or_default();
     let step = |name: &str, boots: &[Times]| {
         let of = |times: &Times| {
@@ -82,37 +91,40 @@ pub(crate) fn step_table(steps: &[StepTime]) -> String {
     report::markdown(&["step, up to its line in the log", "timed", "counted"], &rows)
 }
 
-fn times(logs: &[Log], program: &str) -> Result<Vec<Times>> {
-    logs.iter().map(|log| Times::read(log, program)).collect()
+fn times<'a>(logs: impl IntoIterator<Item = &'a Log>, program: &str) -> Result<Vec<Times>> {
+    logs.into_iter().map(|log| Times::read(log, program)).collect()
 }
 
-fn against_reference(what: String, part: Part, ours: &[Times], reference: &[Times]) -> Option<Row> {
+fn against_reference(
+    what: String,
+    unit: Unit,
+    part: Part,
+    ours: &[Times],
+    reference: &[Times],
+) -> Option<Row> {
     let (ours, reference) = (median(ours.iter().map(part))?, median(reference.iter().map(part))?);
     Some(Row {
         benchmark: Benchmark::Boot,
         what,
-        measured: Quantity::Milliseconds(ours),
-        against: Some(Against {
-            what: "reference init".to_owned(),
-            quantity: Quantity::Milliseconds(reference),
-        }),
+        measured: unit(ours),
+        against: Some(Against { what: "reference init".to_owned(), quantity: unit(reference) }),
         // Two times of less than a millisecond have none.
         ratio: (reference >= 1.0).then(|| ours / reference),
-        goal: None,
+        goal: (reference >= COMPARABLE).then_some(Goal::Less),
     })
 }
 
-fn share(what: String, boots: &[Times], goal: Option<Goal>) -> Option<Row> {
+fn share(what: String, unit: Unit, boots: &[Times], goal: Goal) -> Option<Row> {
     Some(Row {
         benchmark: Benchmark::Boot,
         what,
-        measured: Quantity::Milliseconds(median(boots.iter().map(|times| times.own))?),
+        measured: unit(median(boots.iter().map(|times| times.own))?),
         against: Some(Against {
             what: "all of its time".to_owned(),
-            quantity: Quantity::Milliseconds(median(boots.iter().map(|times| times.total))?),
+            quantity: unit(median(boots.iter().map(|times| times.total))?),
         }),
         ratio: median(boots.iter().map(|times| times.own / times.total)),
-        goal,
+        goal: Some(goal),
     })
 }
 
@@ -168,7 +180,8 @@ mod tests {
 
     #[test]
     fn the_steps_are_in_their_order() {
-        let steps = steps(&boots()).unwrap();
+        let boots = boots();
+        let steps = steps(&boots.timed.ours, &boots.counted.ours).unwrap();
         let times: Vec<(&str, f64)> =
             steps.iter().map(|step| (step.name.as_str(), step.timed)).collect();
         assert_eq!(times, [("mounts", 2.0), ("hand-over", 98.0), ("real init", 10.0)]);

@@ -32,12 +32,7 @@ const REAL_INIT: &str = "real init";
 impl Times {
     /// Reads a log whose program calls itself `program`.
     pub(crate) fn read(log: &Log, program: &str) -> Result<Self> {
-        let at = |start: &str| {
-            let line = log.iter().find(|(_, line)| line.starts_with(start));
-            line.map(|(time, _)| *time).with_context(|| format!("the log has no {start:?}"))
-        };
-        let begin = at("Run /init")?;
-        let end = at(REAL_INIT)?;
+        let (begin, end) = inits(log)?;
         let (_, hand_over) = log
             .iter()
             .filter_map(|(_, line)| line_of(program, line))
@@ -58,6 +53,21 @@ impl Times {
     }
 }
 
+/// Milliseconds from the kernel's word that it starts `/init` to the real init's first,
+/// whatever was between the two.
+pub(crate) fn between_inits(log: &Log) -> Result<f64> {
+    let (begin, end) = inits(log)?;
+    Ok(milliseconds(begin, end))
+}
+
+fn inits(log: &Log) -> Result<(u64, u64)> {
+    let at = |start: &str| {
+        let line = log.iter().find(|(_, line)| line.starts_with(start));
+        line.map(|(time, _)| *time).with_context(|| format!("the log has no {start:?}"))
+    };
+    Ok((at("Run /init")?, at(REAL_INIT)?))
+}
+
 /// Milliseconds by the kernel's clock from the line of `program` that starts with `begin`
 /// to the first after it that starts with `end`.
 pub(crate) fn between(log: &Log, program: &str, begin: &str, end: &str) -> Result<f64> {
@@ -67,6 +77,17 @@ pub(crate) fn between(log: &Log, program: &str, begin: &str, end: &str) -> Resul
         line.map(|(time, _)| time).with_context(|| format!("the log has no {start:?}"))
     };
     Ok(milliseconds(at(begin)?, at(end)?))
+}
+
+/// Milliseconds from the first instruction of `program`, by its own clock, to the real
+/// init's first: where another program than the kernel has started it.
+pub(crate) fn from_first_instruction(log: &Log, program: &str) -> Result<f64> {
+    let (time, own) = log
+        .iter()
+        .find_map(|(time, line)| Some((*time, clock_of(program, line)?)))
+        .with_context(|| format!("the log has nothing of {program}"))?;
+    let (end, _) = log.iter().find(|(_, line)| line.starts_with(REAL_INIT)).context(REAL_INIT)?;
+    Ok(milliseconds(time, *end) + own)
 }
 
 /// A step logs one line when it is done, and may log others before that. The
@@ -96,6 +117,12 @@ fn line_of<'a>(program: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
     let text = text_of(program, line)?;
     let (name, _) = text.split_once(": ")?;
     (!name.contains(' ')).then_some((name, text))
+}
+
+/// The program's own clock in the line, in milliseconds.
+fn clock_of(program: &str, line: &str) -> Option<f64> {
+    let (clock, _) = line.strip_prefix(program)?.strip_prefix(": [")?.split_once(" ms] ")?;
+    clock.trim().parse().ok()
 }
 
 /// The line without the program's name and clock.
@@ -167,6 +194,11 @@ mod tests {
         let time = between(&log, "ravelin", "unlock: a release", "root: ").unwrap();
         assert!((time - 5.5).abs() < 1e-9, "{time}");
         assert!(between(&log, "ravelin", "root: mounted", "root: ").is_err());
+        assert!(from_first_instruction(&log, "ravelin").is_err(), "no real init");
+        let ended = [log, vec![(12_000, "real init: it runs".to_owned())]].concat();
+        let time = from_first_instruction(&ended, "ravelin").unwrap();
+        assert!((time - 12.0).abs() < 1e-9, "{time}");
+        assert!(from_first_instruction(&ended, "another").is_err());
     }
 
     #[test]

@@ -29,10 +29,10 @@ pub(crate) fn rows(guests: &[Guest]) -> Vec<Row> {
         let wall: (&str, Clock) = ("wall time", |spent| spent.wall);
         let cpu: (&str, Clock) = ("CPU time", |spent| spent.cpu);
         [
-            Some(row(guest, wall, tool, speed, (!large).then_some(TIMES_THE_TOOL))),
-            Some(row(guest, cpu, tool, speed, None)),
-            large.then(|| row(guest, wall, sha256, time, Some(TIMES_SHA256))),
-            large.then(|| row(guest, cpu, sha256, time, None)),
+            Some(row(guest, wall, tool, speed, if large { Goal::More } else { TIMES_THE_TOOL })),
+            Some(row(guest, cpu, tool, speed, Goal::More)),
+            large.then(|| row(guest, wall, sha256, time, TIMES_SHA256)),
+            large.then(|| row(guest, cpu, sha256, time, Goal::Less)),
         ]
     });
     rows.flatten().flatten().collect()
@@ -43,7 +43,7 @@ fn row(
     (clock_name, clock): (&str, Clock),
     (name, other): (&str, Other),
     ratio: fn(f64, f64) -> f64,
-    goal: Option<Goal>,
+    goal: Goal,
 ) -> Option<Row> {
     let rounds = || guest.rounds.iter();
     let milliseconds = |seconds: f64| Quantity::Milliseconds(seconds * 1e3);
@@ -60,7 +60,7 @@ fn row(
             quantity: milliseconds(median(rounds().map(|round| clock(other(round))))?),
         }),
         ratio: median(rounds().map(|round| ratio(clock(round.ours), clock(other(round))))),
-        goal,
+        goal: Some(goal),
     })
 }
 

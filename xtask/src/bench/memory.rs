@@ -18,15 +18,15 @@ fn rows_of(sample: &Memory) -> impl Iterator<Item = Row> {
     let own = Row {
         benchmark: Benchmark::Memory,
         what: what("`ravelin`"),
-        measured: Quantity::Bytes(sample.own),
-        against: Some(Against { what: "limit".to_owned(), quantity: Quantity::Bytes(LIMIT) }),
+        measured: Quantity::Memory(sample.own),
+        against: Some(Against { what: "limit".to_owned(), quantity: Quantity::Memory(LIMIT) }),
         ratio: Some(ratio(sample.own, LIMIT)),
         goal: Some(Goal::AtMost(1.0)),
     };
     let children = (sample.children > 0).then(|| Row {
         benchmark: Benchmark::Memory,
         what: what("the `mkfs` it starts"),
-        measured: Quantity::Bytes(sample.children),
+        measured: Quantity::Memory(sample.children),
         against: None,
         ratio: None,
         goal: None,

@@ -9,9 +9,12 @@ mod boot;
 mod boot_log;
 mod docs;
 mod encryption;
+mod inits;
+mod known_hosts;
 mod machine;
 mod measurement;
 mod memory;
+mod regression;
 mod report;
 mod samples;
 mod sizes;
@@ -25,7 +28,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::machine::Machine;
 use self::report::Row;
@@ -43,21 +46,28 @@ pub(crate) struct Arguments {
     /// Print JSON, with every sample
     #[arg(long)]
     json: bool,
-    /// Write the tables into docs/performance.md
+    /// Write the tables into docs/performance.md, the ratios into docs/performance.json
     #[arg(long, conflicts_with = "names")]
     write_docs: bool,
-    /// Fail if a goal is missed; for people on a quiet machine, not for CI
+    /// Fail if a goal is missed, or a ratio is worse than in docs/performance.json by more
+    /// than its margin; for people on a quiet machine, not for CI
     #[arg(long)]
     check: bool,
     /// Rounds of the hash tree and the encryption
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Boots of each kind
+    /// Boots of each kind; of others' init at most three
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     boots: u16,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+impl Arguments {
+    fn asked(&self, benchmark: Benchmark) -> bool {
+        self.names.is_empty() || self.names.contains(&benchmark)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Benchmark {
     /// Hash tree of 2 GiB, against SHA-256 alone and `veritysetup format`
@@ -74,6 +84,8 @@ enum Benchmark {
     Sizes,
     /// PID 1 in QEMU, against a minimal reference init
     Boot,
+    /// A Debian in QEMU, against dracut, initramfs-tools and a shell
+    Inits,
     /// Encrypted disks in QEMU, against cryptsetup
     Unlock,
 }
@@ -83,7 +95,9 @@ enum Benchmark {
 struct Outcome {
     machine: Machine,
     rows: Vec<Row>,
+    /// PID 1's with a small root, and with a Debian.
     steps: Vec<boot::StepTime>,
+    debian_steps: Vec<boot::StepTime>,
     samples: Samples,
 }
 
@@ -99,12 +113,13 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     } else {
         println!("{}", outcome.tables());
     }
+    let complaints = if arguments.check { outcome.complaints(project, arguments)? } else { vec![] };
     if arguments.write_docs {
         docs::write(project, &outcome)?;
+        regression::write(project, &outcome.rows)?;
     }
-    let missed = outcome.rows.iter().filter(|row| row.met() == Some(false)).count();
-    if arguments.check && missed > 0 {
-        bail!("{missed} goals are missed");
+    if !complaints.is_empty() {
+        bail!("{}", complaints.join("\n"));
     }
     Ok(())
 }
@@ -125,14 +140,16 @@ fn measure(
     built: &Built,
     arguments: &Arguments,
 ) -> Result<Samples> {
-    let asked =
-        |benchmark: Benchmark| arguments.names.is_empty() || arguments.names.contains(&benchmark);
+    let asked = |benchmark| arguments.asked(benchmark);
     let verification =
         asked(Benchmark::Verification).then(|| verification::measure(project)).transpose()?;
     let mut cargo = project.cargo();
     prepared.export(&mut cargo);
     built.export(&mut cargo);
     cargo.env("RAVELIN_BENCH_DIRECTORY", project.target.join("bench"));
+    if asked(Benchmark::Inits) {
+        cargo.env("RAVELIN_OTHER_INITS", setup::other_inits(project, prepared)?);
+    }
     cargo.args(["bench", "--quiet", "--package", "xtask", "--bench", "measure", "--"]);
     for benchmark in Benchmark::value_variants() {
         if asked(*benchmark) && *benchmark != Benchmark::Verification {
@@ -148,7 +165,7 @@ fn measure(
 
 fn evaluate(samples: Samples) -> Result<Outcome> {
     let mut rows = Vec::new();
-    let mut steps = Vec::new();
+    let (mut steps, mut debian_steps) = (Vec::new(), Vec::new());
     if let Some(verity) = &samples.verity {
         rows.extend(verity::rows(verity));
     }
@@ -169,21 +186,40 @@ fn evaluate(samples: Samples) -> Result<Outcome> {
     }
     if let Some(boot) = &samples.boot {
         rows.extend(boot::rows(boot)?);
-        steps = boot::steps(boot)?;
+        steps = boot::steps(&boot.timed.ours, &boot.counted.ours)?;
+    }
+    if let Some(inits) = &samples.inits {
+        rows.extend(inits::rows(inits)?);
+        debian_steps = inits::steps(inits)?;
     }
     if let Some(unlock) = &samples.unlock {
         rows.extend(unlock::rows(unlock)?);
+        rows.extend(known_hosts::rows(&unlock.known_hosts));
     }
-    Ok(Outcome { machine: Machine::look(), rows, steps, samples })
+    Ok(Outcome { machine: Machine::look(), rows, steps, debian_steps, samples })
 }
 
 impl Outcome {
+    /// The goals that are missed, and what is worse than in the last run.
+    fn complaints(&self, project: &Project, arguments: &Arguments) -> Result<Vec<String>> {
+        let missed = self.rows.iter().filter(|row| row.met() == Some(false));
+        let mut complaints: Vec<String> =
+            missed.map(|row| format!("missed: {}", row.name())).collect();
+        let last = regression::read(project)?;
+        complaints.extend(last.compare(&self.rows, |benchmark| arguments.asked(benchmark)));
+        Ok(complaints)
+    }
+
     /// For people: the machine, the table of ratios, and where PID 1's time goes.
     fn tables(&self) -> String {
         let mut text = format!("{}\n{}\n", self.machine, report::table(&self.rows));
-        if !self.steps.is_empty() {
-            text.push_str("\nWhere PID 1's time goes, in milliseconds:\n\n");
-            text.push_str(&boot::step_table(&self.steps));
+        for (root, steps) in [("a small root", &self.steps), ("a Debian", &self.debian_steps)] {
+            if !steps.is_empty() {
+                text.push_str(&format!(
+                    "\nWhere PID 1's time goes with {root}, in milliseconds:\n\n"
+                ));
+                text.push_str(&boot::step_table(steps));
+            }
         }
         for (benchmark, cores) in &self.samples.others {
             text.push_str(&format!(

@@ -33,26 +33,41 @@ pub(crate) struct Against {
 pub(crate) enum Quantity {
     Seconds(f64),
     Milliseconds(f64),
+    /// Milliseconds of a clock that counts instructions.
+    Counted(f64),
     Bytes(u64),
+    /// Bytes that a program or a system had in use.
+    Memory(u64),
     PerSecond(f64),
 }
 
-/// A bound for the ratio.
+/// What is wished of the ratio: a bound, or no more than a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Goal {
     AtLeast(f64),
     AtMost(f64),
+    More,
+    Less,
 }
 
 impl Row {
-    /// `None` if there is no goal.
+    /// `None` if there is no bound.
     pub(crate) fn met(&self) -> Option<bool> {
         let ratio = self.ratio?;
-        self.goal.map(|goal| match goal {
-            Goal::AtLeast(bound) => ratio >= bound,
-            Goal::AtMost(bound) => ratio <= bound,
-        })
+        match self.goal? {
+            Goal::AtLeast(bound) => Some(ratio >= bound),
+            Goal::AtMost(bound) => Some(ratio <= bound),
+            Goal::More | Goal::Less => None,
+        }
+    }
+
+    /// What tells the row from all others.
+    pub(crate) fn name(&self) -> String {
+        match &self.against {
+            Some(against) => format!("{}, against {}", self.what, against.what),
+            None => self.what.clone(),
+        }
     }
 
     fn cells(&self) -> [String; 6] {
@@ -82,9 +97,11 @@ impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Quantity::Seconds(seconds) => write!(f, "{seconds:.2} s"),
-            Quantity::Milliseconds(ms) if *ms < 20.0 => write!(f, "{ms:.1} ms"),
-            Quantity::Milliseconds(ms) => write!(f, "{ms:.0} ms"),
-            Quantity::Bytes(bytes) => write!(f, "{}", grouped(*bytes)),
+            Quantity::Milliseconds(ms) | Quantity::Counted(ms) if *ms < 20.0 => {
+                write!(f, "{ms:.1} ms")
+            }
+            Quantity::Milliseconds(ms) | Quantity::Counted(ms) => write!(f, "{ms:.0} ms"),
+            Quantity::Bytes(bytes) | Quantity::Memory(bytes) => write!(f, "{}", grouped(*bytes)),
             Quantity::PerSecond(rate) => write!(f, "{rate:.0}/s"),
         }
     }
@@ -95,6 +112,7 @@ impl fmt::Display for Goal {
         match self {
             Goal::AtLeast(bound) => write!(f, "≥ {bound}"),
             Goal::AtMost(bound) => write!(f, "≤ {bound}"),
+            Goal::More | Goal::Less => Ok(()),
         }
     }
 }
@@ -161,6 +179,7 @@ mod tests {
         assert_eq!(row(0.25, Some(Goal::AtMost(0.25))).met(), Some(true));
         assert_eq!(row(0.26, Some(Goal::AtMost(0.25))).met(), Some(false));
         assert_eq!(row(0.5, None).met(), None);
+        assert_eq!(row(0.5, Some(Goal::More)).met(), None);
     }
 
     #[test]

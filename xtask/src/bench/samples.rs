@@ -16,6 +16,8 @@ pub(crate) struct Samples {
     pub(crate) sizes: Option<Sizes>,
     /// Boots.
     pub(crate) boot: Option<Boot>,
+    /// Boots by others.
+    pub(crate) inits: Option<Inits>,
     /// Encrypted disks in virtual machines.
     pub(crate) unlock: Option<Unlock>,
     /// Launch measurements.
@@ -148,6 +150,55 @@ pub(crate) struct Boots {
     pub(crate) reference: Vec<Log>,
 }
 
+/// What boots a system from an initramfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Init {
+    /// PID 1.
+    Ravelin,
+    /// dracut's, with systemd-veritysetup.
+    Dracut,
+    /// That of initramfs-tools and cryptsetup.
+    InitramfsTools,
+    /// A shell script's, with SNPGuard's steps.
+    Shell,
+}
+
+/// One Debian, booted by each.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Inits {
+    pub(crate) sizes: Vec<Archive>,
+    /// Rounds of boots, each in another order: two emulated processors.
+    pub(crate) timed: Vec<Vec<HandOver>>,
+    /// The same, with instructions as the clock and one processor.
+    pub(crate) counted: Vec<Vec<HandOver>>,
+    /// Boots by PID 1 of an encrypted root that its owner unlocks: two processors.
+    pub(crate) encrypted: Vec<Log>,
+}
+
+/// Bytes of an initramfs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Archive {
+    pub(crate) init: Init,
+    /// Without kernel modules, not compressed.
+    pub(crate) bare: u64,
+    /// The same, `zstd -19`.
+    pub(crate) bare_compressed: u64,
+    /// With the modules that Ravelin's has, `zstd -19`.
+    pub(crate) same_modules: u64,
+}
+
+/// One boot, as the real init found it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct HandOver {
+    pub(crate) init: Init,
+    pub(crate) log: Log,
+    /// Bytes that the kernel could not give to others.
+    pub(crate) memory: u64,
+    /// Of these, what is in files in memory.
+    pub(crate) shared: u64,
+}
+
 /// Encrypted disks where they are used, in QEMU.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Unlock {
@@ -157,6 +208,19 @@ pub(crate) struct Unlock {
     pub(crate) cryptsetup: Vec<Cryptsetup>,
     /// The size of what was encrypted there.
     pub(crate) bytes: u64,
+    /// The same Debian, attested.
+    pub(crate) known_hosts: Vec<KnownHosts>,
+}
+
+/// Seconds until the host keys of a VM are known.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KnownHosts {
+    /// `ravelin ssh-known-hosts` that remembers nothing.
+    pub(crate) cold: f64,
+    /// The same a moment later.
+    pub(crate) remembered: f64,
+    /// `ssh-keyscan`, which proves nothing.
+    pub(crate) keyscan: f64,
 }
 
 /// One round in a Debian; milliseconds of the guest's clock.

@@ -5,13 +5,13 @@ use anyhow::{Context, Result};
 
 use super::Benchmark;
 use super::boot_log;
-use super::report::{Against, Quantity, Row};
+use super::report::{Against, Goal, Quantity, Row};
 use super::samples::{Cryptsetup, Unlock};
 use super::statistics::median;
 
 /// PID 1 says this when it has the last byte of the last release that it needs, and this
 /// once the root is mounted.
-const RELEASED: &str = "unlock: a release of";
+pub(crate) const RELEASED: &str = "unlock: a release of";
 const MOUNTED: &str = "root: ";
 
 pub(crate) fn rows(unlock: &Unlock) -> Result<Vec<Row>> {
@@ -31,7 +31,7 @@ pub(crate) fn rows(unlock: &Unlock) -> Result<Vec<Row>> {
         measured: Quantity::Milliseconds(measured),
         against: Some(against),
         ratio,
-        goal: None,
+        goal: Some(Goal::More),
     };
     let opened = median(ours.iter().copied()).context("no boot")?;
     let encrypted = median(of(|round| round.encrypt)).context("no round in a Debian")?;

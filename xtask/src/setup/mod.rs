@@ -13,6 +13,7 @@ mod kernel_source;
 mod libvirt;
 mod mmdebstrap;
 mod oracle;
+mod other_inits;
 mod packages;
 mod tools;
 
@@ -156,6 +157,12 @@ pub(crate) fn kernel_source(project: &Project, refresh: bool) -> Result<Source> 
     let apt = machine_apt(cache, &machine)?;
     missing.install(&apt, &machine, &cache.join("apt/install.log"))?;
     Source::fetch(cache, &apt)
+}
+
+/// What `cargo xtask bench inits` needs: the initramfs of others, in the cache.
+pub(crate) fn other_inits(project: &Project, prepared: &Prepared) -> Result<PathBuf> {
+    let _lock = lock(&project.cache)?;
+    other_inits::ensure(&project.cache, &prepared.kernel, &prepared.kernel_version)
 }
 
 fn machine_apt(cache: &Path, machine: &Machine) -> Result<Apt> {

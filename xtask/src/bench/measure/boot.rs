@@ -18,7 +18,7 @@ use vm_tests::{Outcome, Stop, Vm};
 
 use crate::samples::{Boot, Boots, Log};
 use crate::sizes::modules;
-use crate::tools::{number, ravelin, report, text, variable};
+use crate::tools::{number, ravelin, report, run, text, variable};
 
 /// What an image has: with leftovers of host keys, and the default directories.
 const DIRECTORIES: [&str; 11] =
@@ -121,8 +121,7 @@ fn initramfs(output: &Path, init: Option<&Path>) -> Result<PathBuf> {
     if let Some(init) = init {
         command.arg("--init").arg(init);
     }
-    let status = command.status().context("start ravelin")?;
-    ensure!(status.success(), "{command:?}: {status}");
+    run(&mut command)?;
     Ok(output.to_owned())
 }
 

@@ -24,7 +24,7 @@ use crate::usage;
 const BYTES: u64 = 2 << 30;
 const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 const ID: Uuid = Uuid::from_u128(0x7261_7665_6c69_4e00_8000_0000_6265_6e63);
-const SECTOR: usize = 4096;
+pub(crate) const SECTOR: usize = 4096;
 /// What is encrypted at once: it stays in a core's own cache, as a bound may have it.
 const BUFFER: usize = 128 << 10;
 
@@ -108,7 +108,7 @@ fn alone() -> Vec<u8> {
 
 /// AES-256-XTS in place (IEEE 1619-2018): the tweaks of the whole sector, and three
 /// passes that the compiler makes vectors of.
-fn xts(cipher: &Aes256, tweak: &Aes256Enc, number: u64, sector: &mut [u8]) {
+pub(crate) fn xts(cipher: &Aes256, tweak: &Aes256Enc, number: u64, sector: &mut [u8]) {
     let mut first = Block::from(u128::from(number).to_le_bytes());
     tweak.encrypt_block(&mut first);
     let mut next = u128::from_le_bytes(first.into());

@@ -8,8 +8,11 @@
 
 mod boot;
 mod encryption;
+mod inits;
+mod known_hosts;
 mod measurement;
 mod memory;
+mod owned;
 #[path = "../samples.rs"]
 mod samples;
 mod sizes;
@@ -68,6 +71,11 @@ fn main() -> Result<()> {
         let others = Others::watch()?;
         samples.boot = Some(boot::measure(scratch.path(), arguments.boots)?);
         samples.others.push(("boot".to_owned(), others.cores()?));
+    }
+    if asked("inits") {
+        let others = Others::watch()?;
+        samples.inits = Some(inits::measure(scratch.path(), arguments.boots)?);
+        samples.others.push(("inits".to_owned(), others.cores()?));
     }
     if asked("unlock") {
         let others = Others::watch()?;

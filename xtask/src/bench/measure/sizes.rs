@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::samples::Sizes;
-use crate::tools::{ravelin, variable};
+use crate::tools::{ravelin, run, variable};
 
 pub(crate) fn measure(scratch: &Path) -> Result<Sizes> {
     Ok(Sizes {
@@ -22,8 +22,7 @@ fn initramfs(scratch: &Path, compression: &str) -> Result<u64> {
     command.args(["--quiet", "image", "initramfs", "--filesystem", "erofs"]);
     command.args(["--compress", compression, "--output"]).arg(&output);
     command.arg("--kernel-modules").arg(modules()?);
-    let status = command.status().context("start ravelin")?;
-    ensure!(status.success(), "{command:?}: {status}");
+    run(&mut command)?;
     size(&output)
 }
 
@@ -32,6 +31,6 @@ pub(crate) fn modules() -> Result<std::path::PathBuf> {
     Ok(vm_tests::Environment::get().modules())
 }
 
-fn size(path: &Path) -> Result<u64> {
+pub(crate) fn size(path: &Path) -> Result<u64> {
     Ok(fs::metadata(path).with_context(|| format!("read {}", path.display()))?.len())
 }

@@ -23,6 +23,16 @@ pub(crate) fn ravelin() -> Result<Command> {
     Ok(ravelin)
 }
 
+/// Runs a program to its end.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("start {}", command.get_program().display()))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
+
 /// Runs a `ravelin --json`; its report.
 pub(crate) fn report(command: &mut Command) -> Result<Value> {
     let output = command.stderr(Stdio::inherit()).output().context("start ravelin")?;
