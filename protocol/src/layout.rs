@@ -54,7 +54,7 @@ pub const NULL: &str = "/dev/null";
 pub const NULL_DEVICE: (u32, u32) = (1, 3);
 
 /// Where PID 1 leaves the report that it asked for at boot, in the run-time
-/// tmpfs: `report.bin`, `certificates.bin`, `ssh_host_keys`, `evidence.json`.
+/// tmpfs: `report.bin`, `certificates.bin`, `ssh_host_keys`, `receipt`, `evidence.json`.
 pub const EVIDENCE: &str = "/run/ravelin";
 
 /// An empty directory, mode 0555: root and working directory of the responder.

@@ -2,8 +2,8 @@
 //!
 //! PID 1 and the owner's tools both read these formats: the kernel command
 //! line, the measured configuration, the initramfs's layout, the module load
-//! order, the partition table, what a report's REPORT_DATA binds, and what the
-//! attestation responder says. One definition serves both sides, so that they
+//! order, the partition table, what a report's REPORT_DATA binds, the boot receipt, and
+//! what the attestation responder says. One definition serves both sides, so that they
 //! cannot drift. `docs/formats.md` has the formats that travel, with vectors.
 //!
 //! Nothing here opens a path or a device, reads a clock or holds `unsafe`:
@@ -27,6 +27,7 @@ pub mod hooks;
 pub mod host_keys;
 pub mod layout;
 pub mod load_order;
+pub mod receipt;
 pub mod release;
 pub mod report_data;
 pub mod responder;

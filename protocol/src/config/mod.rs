@@ -45,6 +45,8 @@ use settings::Settings;
 /// What PID 1 is told to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// SHA-256 of all settings as they were given (`docs/formats.md`): for the boot receipt.
+    pub settings: [u8; 32],
     /// What happens after a refusal.
     pub on_failure: OnFailure,
     /// How long to wait for the disks.
@@ -176,6 +178,17 @@ pub enum Writable {
 }
 
 impl Writable {
+    /// Key `writable.mode`.
+    #[must_use]
+    pub const fn mode(&self) -> WritableMode {
+        match self {
+            Writable::Disk => WritableMode::Disk,
+            Writable::Directories { .. } => WritableMode::Directories,
+            Writable::Root { .. } => WritableMode::Root,
+            Writable::Nothing => WritableMode::None,
+        }
+    }
+
     /// Whether files below `path` (absolute) can be written.
     #[must_use]
     pub fn covers(&self, path: &str) -> bool {
@@ -203,6 +216,7 @@ pub fn parse(file: Option<&[u8]>, cmdline: &CommandLine) -> Result<Config, Confi
     let attest = attest(&settings)?;
     let unlock = unlock(&settings, &root, &volumes, attest.as_ref())?;
     let mut config = Config {
+        settings: settings.digest(),
         on_failure: settings.value("on_failure")?,
         disks_deadline: settings.value("deadline.disks")?,
         entropy_deadline: settings.value("deadline.entropy")?,

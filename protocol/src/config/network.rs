@@ -47,6 +47,18 @@ pub enum Addressing {
     },
 }
 
+/// The mode; addresses and routers where they are configured.
+impl fmt::Display for Addressing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Addressing::Static { addresses, gateways } = self else {
+            return f.write_str(NetworkMode::Dhcp.as_str());
+        };
+        f.write_str(NetworkMode::Static.as_str())?;
+        addresses.iter().try_for_each(|(address, prefix)| write!(f, " {address}/{prefix}"))?;
+        gateways.iter().try_for_each(|gateway| write!(f, ", router {gateway}"))
+    }
+}
+
 words! {
     /// The word in `network.mode`.
     NetworkMode {

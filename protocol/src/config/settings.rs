@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest as _, Sha256};
 use toml::Value;
 
 use super::error::{ConfigError, FILE_MAX};
@@ -97,6 +98,20 @@ impl Settings {
     /// The text and source of `key`, if it was given.
     pub(super) fn given(&self, key: &str) -> Option<(&str, Source)> {
         self.given.get(key).map(|(text, source)| (text.as_str(), *source))
+    }
+
+    /// SHA-256 of key and text of each setting, by key, wherever it was written: each with
+    /// its length (4 bytes, big-endian) before it.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for (key, (text, _)) in &self.given {
+            for part in [key, text] {
+                // Both are far shorter: the file and the command line are bounded.
+                hash.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        hash.finalize().into()
     }
 
     /// The volumes of which something was said.

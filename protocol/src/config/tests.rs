@@ -43,6 +43,20 @@ fn defaults_are_those_of_the_table() {
 }
 
 #[test]
+fn all_settings_have_one_digest() {
+    let digest = |file: &str, more: &str| {
+        read(Some(file), &format!("{}{more}", good_cmdline())).unwrap().settings
+    };
+    let one = digest("writable.directories = ['/etc', '/var']", "");
+    // Wherever a setting is written.
+    assert_eq!(digest("", " ravelin.writable.directories=/etc,/var"), one);
+    assert_eq!(digest("", " quiet ravelin.writable.directories=/etc,/var x=y"), one);
+    for other in ["", " ravelin.writable.directories=/var,/etc", " ravelin.machine_id=keep"] {
+        assert_ne!(digest("", other), one, "{other}");
+    }
+}
+
+#[test]
 fn file_and_command_line_are_one_key_space() {
     let file = format!(
         r#"

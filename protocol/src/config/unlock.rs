@@ -58,6 +58,12 @@ impl OwnerKey {
     pub const fn public_key(&self) -> &ssh_key::PublicKey {
         &self.0
     }
+
+    /// Its fingerprint (SHA-256), as ssh-keygen shows it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.0.fingerprint(ssh_key::HashAlg::Sha256).to_string()
+    }
 }
 
 /// A volume beside the root.
