@@ -7,6 +7,7 @@ pub mod id_block;
 pub mod measurement;
 pub mod policy;
 pub mod product;
+pub mod receipt;
 pub mod report;
 pub mod tcb;
 pub mod verify;

@@ -1,0 +1,302 @@
+//! The events of a boot, from what it follows from.
+//!
+//! Written from the description of the boot (docs/architecture.md) and of the kernel's
+//! tables (Documentation/admin-guide/device-mapper/verity.rst), not from PID 1's code: two
+//! ways to one text.
+
+use protocol::config::{
+    Config, DataVolume, EvidenceSource, KeySource, OwnerKey, Protection, Unlock, Verity,
+    VolumeFormat, VolumeTarget,
+};
+use protocol::hooks::Stage;
+use protocol::receipt::Event;
+use protocol::release::VolumeName;
+use protocol::text::hex;
+use sha2::{Digest as _, Sha256};
+
+use super::{Decides, Measured};
+
+/// An event that should be there.
+#[derive(Debug, Clone)]
+pub(super) struct Expected {
+    pub(super) event: Event,
+    /// Names of the values that are not predicted.
+    pub(super) decided: &'static [(&'static str, Decides)],
+}
+
+/// All events of the boot, in order. Where others decide, `events`, which are those of
+/// the receipt, say how; what they could not have decided so is predicted as it should be.
+pub(super) fn predict(measured: &Measured<'_>, events: &[Event]) -> Vec<Expected> {
+    let config = measured.config;
+    let mut boot = Boot { config, events, expected: Vec::new(), reports: false };
+    boot.configuration();
+    boot.hooks_found(measured);
+    boot.modules(measured);
+    let classes: Vec<&str> = config.harden.iter().map(|class| class.as_str()).collect();
+    let classes = if classes.is_empty() { "nothing".to_owned() } else { classes.join(" ") };
+    let lockdown = String::new();
+    boot.but(Event::Harden { classes, lockdown }, &[("lockdown", Decides::Image)]);
+    boot.disks();
+    boot.hooks_run(measured, Stage::PreRoot);
+    if let Some(network) = &config.network {
+        let wanted = network.addressing.to_string();
+        boot.but(Event::Network { wanted, has: String::new() }, &[("has", Decides::Host)]);
+    }
+    if let Some(unlock) = &config.unlock {
+        boot.reports();
+        boot.release(unlock);
+    }
+    if let Protection::Verity(verity) = &config.root.protection {
+        boot.verity_table(verity);
+    }
+    let fstype = config.root.fstype.to_string();
+    let init = config.root.init.as_path().display().to_string();
+    boot.exactly(Event::Root { fstype, init });
+    boot.hooks_run(measured, Stage::PostRoot);
+    for volume in config.volumes.iter().filter(|volume| volume.target == VolumeTarget::Writable) {
+        boot.opened_here(volume);
+    }
+    let (mode, layer) = (config.writable.mode().to_string(), String::new());
+    boot.but(Event::Writable { mode, layer }, &[("layer", Decides::Image)]);
+    for volume in &config.volumes {
+        boot.mount(volume);
+    }
+    boot.reports();
+    boot.exactly(Event::Keys {
+        count: measured.host_keys.blobs().len().to_string(),
+        keys: hex(&Sha256::digest(measured.host_keys.encode())),
+    });
+    boot.expected
+}
+
+struct Boot<'a> {
+    config: &'a Config,
+    events: &'a [Event],
+    expected: Vec<Expected>,
+    reports: bool,
+}
+
+impl Boot<'_> {
+    fn exactly(&mut self, event: Event) {
+        self.but(event, &[]);
+    }
+
+    fn but(&mut self, event: Event, decided: &'static [(&'static str, Decides)]) {
+        self.expected.push(Expected { event, decided });
+    }
+
+    fn configuration(&mut self) {
+        let mode = self.config.root.protection.mode().to_string();
+        self.exactly(Event::Configuration { mode, settings: hex(&self.config.settings) });
+    }
+
+    fn hooks_found(&mut self, measured: &Measured<'_>) {
+        let mut hooks: Vec<_> = measured.hooks.iter().collect();
+        // As their directories are listed.
+        hooks.sort_by_key(|(stage, name)| (stage.directory(), name));
+        for (stage, name) in hooks {
+            self.exactly(Event::Hook { stage: stage.to_string(), name: name.clone() });
+        }
+    }
+
+    fn hooks_run(&mut self, measured: &Measured<'_>, stage: Stage) {
+        let mut names: Vec<&String> =
+            measured.hooks.iter().filter(|(of, _)| *of == stage).map(|(_, name)| name).collect();
+        names.sort();
+        for name in names {
+            self.exactly(Event::Ran { stage: stage.to_string(), name: name.clone() });
+        }
+    }
+
+    fn modules(&mut self, measured: &Measured<'_>) {
+        let Some(order) = measured.order else { return };
+        self.exactly(Event::Modules {
+            kernel: order.kernel.clone(),
+            count: order.modules.len().to_string(),
+            order: hex(&Sha256::digest(order.to_string())),
+        });
+        // The processor may lack what an optional one is for.
+        for module in order.modules.iter().filter(|module| !module.required) {
+            let refused = Event::Refused { path: module.path.clone() };
+            if self.events.contains(&refused) {
+                self.but(refused, &[("path", Decides::Host)]);
+            }
+        }
+    }
+
+    fn disks(&mut self) {
+        let root = &self.config.root;
+        let mut wanted = vec![("root.device".to_owned(), &root.device)];
+        if let Protection::Verity(verity) = &root.protection {
+            wanted.push(("verity.hash_device".to_owned(), &verity.hash_device));
+        }
+        let volumes = self.config.volumes.iter();
+        wanted.extend(volumes.map(|v| (format!("volume.{}.device", v.name), &v.device)));
+        for (key, selector) in wanted {
+            let (selector, node, bytes) = (selector.to_string(), String::new(), String::new());
+            self.but(
+                Event::Disk { key, selector, node, bytes },
+                &[("node", Decides::Host), ("bytes", Decides::Host)],
+            );
+        }
+    }
+
+    /// The source of reports: once, when it is needed first.
+    fn reports(&mut self) {
+        let Some(attest) = &self.config.attest else { return };
+        if std::mem::replace(&mut self.reports, true) {
+            return;
+        }
+        match attest.source {
+            EvidenceSource::Auto => {
+                let source = String::new();
+                self.but(Event::Reports { source }, &[("source", Decides::Image)]);
+            }
+            EvidenceSource::Tsm => {
+                self.exactly(Event::Reports { source: "configfs-tsm".to_owned() });
+            }
+            EvidenceSource::SevGuest => {
+                self.exactly(Event::Reports { source: "/dev/sev-guest".to_owned() });
+            }
+        }
+    }
+
+    fn release(&mut self, unlock: &Unlock) {
+        let mut volumes: Vec<(VolumeName, VolumeFormat)> = Vec::new();
+        if let Protection::Encrypted(encrypted) = &self.config.root.protection {
+            volumes.push((VolumeName::root(), encrypted.format));
+        }
+        for volume in &self.config.volumes {
+            if let KeySource::Owner(format) = volume.key {
+                volumes.push((volume.name.clone(), format));
+            }
+        }
+        let mut names: Vec<&str> = volumes.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let released = Event::Release {
+            volumes: names.join(" "),
+            threshold: format!("{} of {}", unlock.threshold, unlock.owners.len()),
+            owners: self.owners(unlock),
+            before: String::new(),
+        };
+        // A disk that the host swapped, or a message that it dropped, is one more.
+        self.but(released, &[("before", Decides::Host)]);
+        // The root is opened first.
+        for (name, format) in volumes {
+            self.opened(&name, "owner", format, Decides::Owners);
+        }
+    }
+
+    /// The owners who signed, if they are as many of the configuration's as are needed;
+    /// else what is needed.
+    fn owners(&self, unlock: &Unlock) -> String {
+        let listed: Vec<String> = unlock.owners.iter().map(OwnerKey::fingerprint).collect();
+        let signed = self.events.iter().find_map(|event| {
+            let Event::Release { owners, .. } = event else { return None };
+            Some(owners)
+        });
+        let enough = signed.filter(|signed| {
+            let mut signed: Vec<&str> = signed.split(' ').collect();
+            signed.sort_unstable();
+            signed.dedup();
+            signed.len() == usize::from(unlock.threshold.get())
+                && signed.iter().all(|signer| listed.iter().any(|owner| owner == signer))
+        });
+        enough.cloned().unwrap_or_else(|| format!("{} of {}", unlock.threshold, listed.join(" ")))
+    }
+
+    fn verity_table(&mut self, verity: &Verity) {
+        let (data, hash) = (self.node("root.device"), self.node("verity.hash_device"));
+        let Verity { data_block_size, hash_block_size, data_blocks, hash_start_block, .. } = verity;
+        let salt = if verity.salt.is_empty() { "-".to_owned() } else { hex(&verity.salt) };
+        let mut parameters = format!(
+            "1 {data} {hash} {data_block_size} {hash_block_size} {data_blocks} {hash_start_block} \
+             {} {} {salt}",
+            verity.algorithm,
+            hex(&verity.root_hash)
+        );
+        if verity.ignore_zero_blocks {
+            parameters.push_str(" 1 ignore_zero_blocks");
+        }
+        self.exactly(Event::Table {
+            device: "root".to_owned(),
+            sectors: (data_blocks.saturating_mul(u64::from(*data_block_size)) / 512).to_string(),
+            target: "verity".to_owned(),
+            parameters,
+        });
+    }
+
+    /// The node that the receipt says a disk has: a table has to name the same one.
+    fn node(&self, wanted: &str) -> &str {
+        let node = self.events.iter().find_map(|event| {
+            let Event::Disk { key, node, .. } = event else { return None };
+            (key == wanted).then_some(node.as_str())
+        });
+        node.unwrap_or_default()
+    }
+
+    /// A volume whose key is no owner's, if it is one.
+    fn opened_here(&mut self, volume: &DataVolume) {
+        let key = match volume.key {
+            KeySource::Owner(_) => return,
+            KeySource::Sealed(_) => {
+                self.reports();
+                "sealed"
+            }
+            KeySource::Ephemeral(_) => "ephemeral",
+        };
+        self.opened(&volume.name, key, VolumeFormat::Ravelin, Decides::Host);
+    }
+
+    fn mount(&mut self, volume: &DataVolume) {
+        let VolumeTarget::Mount(on) = &volume.target else { return };
+        self.opened_here(volume);
+        self.exactly(Event::Mount {
+            name: volume.name.to_string(),
+            fstype: volume.fstype.to_string(),
+            on: on.as_path().display().to_string(),
+        });
+    }
+
+    /// The tables of a volume, and the volume.
+    fn opened(&mut self, name: &VolumeName, key: &str, format: VolumeFormat, by: Decides) {
+        let device = format!("ravelin-{name}");
+        let (crypt, linear) = match format {
+            VolumeFormat::Ravelin => (format!("{device}.crypt"), Some(device.clone())),
+            VolumeFormat::Luks2 => (device.clone(), None),
+        };
+        self.table(format!("{device}.integrity"), "integrity", by);
+        self.table(crypt, "crypt", by);
+        if let Some(linear) = linear {
+            self.table(linear, "linear", by);
+        }
+        let (name, key) = (name.to_string(), key.to_owned());
+        let volume = Event::Volume { name, key, state: String::new(), epoch: String::new() };
+        self.but(volume, &[("state", Decides::Host), ("epoch", Decides::Host)]);
+    }
+
+    /// A table whose sizes are not known here. That of the encryption authenticates, and
+    /// names its key.
+    fn table(&mut self, device: String, target: &str, by: Decides) {
+        const OWNERS: &[(&str, Decides)] =
+            &[("sectors", Decides::Owners), ("parameters", Decides::Owners)];
+        const HOST: &[(&str, Decides)] =
+            &[("sectors", Decides::Host), ("parameters", Decides::Host)];
+        let wrong = target == "crypt"
+            && !self.events.iter().any(|event| {
+                let Event::Table { device: of, parameters, .. } = event else { return false };
+                *of == device
+                    && [":logon:ravelin:", " integrity:", ":aead"]
+                        .iter()
+                        .all(|part| parameters.contains(part))
+            });
+        let parameters = if wrong { "… :logon:ravelin:… integrity:…:aead" } else { "" }.to_owned();
+        let table =
+            Event::Table { device, sectors: String::new(), target: target.to_owned(), parameters };
+        match (wrong, by) {
+            (true, _) => self.but(table, &[("sectors", Decides::Owners)]),
+            (false, Decides::Owners) => self.but(table, OWNERS),
+            (false, Decides::Host | Decides::Image) => self.but(table, HOST),
+        }
+    }
+}
