@@ -7,6 +7,7 @@ use std::time::Duration;
 use protocol::config::{Config, OnFailure, Protection};
 use protocol::hooks::Stage;
 use protocol::layout;
+use protocol::receipt::{Event, Receipt};
 use protocol::release::VolumeName;
 
 use crate::codes::Code;
@@ -26,6 +27,8 @@ pub struct Progress {
     pub step: Step,
     /// What to do if it goes wrong.
     pub on_failure: OnFailure,
+    /// What was done, for the reports.
+    pub receipt: Receipt,
     /// The dm-verity root, once there is one: asked about corruption when a
     /// later step fails.
     pub root: Option<OpenRoot>,
@@ -61,6 +64,7 @@ impl Progress {
         Progress {
             step: Step::Mounts,
             on_failure: OnFailure::PowerOff,
+            receipt: Receipt::default(),
             root: None,
             network: false,
             owners: false,
@@ -102,18 +106,22 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
     progress.begin(platform, Step::Configuration);
     let (config, cmdline) = configuration::read(platform, progress)?;
     let hooks = hooks::find(platform)?;
+    configuration::record(&config, &hooks, &mut progress.receipt);
     done(platform, Step::Configuration, &configuration::summary(&config));
 
     progress.begin(platform, Step::Modules);
-    let loaded = timed(platform, &mut progress.modules_time, || modules::load(platform, &cmdline))?;
+    let loaded = timed(platform, &mut progress.modules_time, || {
+        modules::load(platform, &cmdline, &mut progress.receipt)
+    })?;
     done(platform, Step::Modules, &loaded);
 
     progress.begin(platform, Step::Harden);
-    let given_up = harden::give_up(platform, &config)?;
+    let given_up = harden::give_up(platform, &config, &mut progress.receipt)?;
     done(platform, Step::Harden, &given_up);
 
     progress.begin(platform, Step::Disks);
     let disks = timed(platform, &mut progress.disks_time, || disks::find(platform, &config))?;
+    disks.record(&config, &mut progress.receipt);
     done(platform, Step::Disks, &disks.summary());
 
     run_hooks(platform, &config, &disks, &hooks, Stage::PreRoot, progress)?;
@@ -129,6 +137,8 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
     progress.begin(platform, Step::Writable);
     let upper = volumes::upper_layer(platform, &config, &disks, progress)?;
     let layer = writable::add(platform, &config.writable, upper.as_ref())?;
+    let mode = config.writable.mode().to_string();
+    progress.receipt.push(&Event::Writable { mode, layer: layer.clone() });
     done(platform, Step::Writable, &layer);
 
     if !config.volumes.is_empty() {
@@ -168,7 +178,7 @@ fn run_hooks(
     let step = Step::Hooks(stage);
     progress.begin(platform, step);
     let ran = timed(platform, &mut progress.waiting, || {
-        hooks::run(platform, config, disks, stage, &of_stage)
+        hooks::run(platform, config, disks, stage, &of_stage, &mut progress.receipt)
     })?;
     done(platform, step, &ran);
     Ok(())
@@ -187,6 +197,8 @@ fn get_keys(
         let start = platform.elapsed();
         let up = network::up(platform, settings, progress)?;
         progress.waiting += platform.elapsed().saturating_sub(start);
+        let wanted = settings.addressing.to_string();
+        progress.receipt.push(&Event::Network { wanted, has: up.clone() });
         done(platform, Step::Network, &up);
     }
     // The network is there for owners alone.
@@ -212,10 +224,13 @@ fn open_root(
         let open = open.ok_or_else(|| Failure::OwnerServer("the root was not released".into()))?;
         root::mount_encrypted(platform, config, settings, &open.opened.node)?;
     } else {
-        progress.root = root::open(platform, config, disks)?;
+        progress.root = root::open(platform, config, disks, &mut progress.receipt)?;
         root::mount(platform, config, disks, progress.root.as_ref())?;
     }
-    root::check_init(platform, config)
+    let init = root::check_init(platform, config)?;
+    let fstype = config.root.fstype.to_string();
+    progress.receipt.push(&Event::Root { fstype, init: init.display().to_string() });
+    Ok(init)
 }
 
 /// Runs `action` and adds the time it took to `total`.
@@ -288,6 +303,10 @@ mod encrypted_tests;
 #[cfg(test)]
 #[path = "boot_hooks_tests.rs"]
 mod hooks_tests;
+
+#[cfg(test)]
+#[path = "boot_receipt_tests.rs"]
+mod receipt_tests;
 
 #[cfg(test)]
 #[path = "boot_faults_tests.rs"]

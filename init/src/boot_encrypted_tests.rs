@@ -17,9 +17,9 @@ use super::*;
 use crate::fake::{Fake, Node};
 
 const SIZE: usize = 4 << 20;
-const ROOT: [u8; 32] = [0xa1; 32];
-const DATA: [u8; 32] = [0xa2; 32];
-const WRONG: [u8; 32] = [0xa3; 32];
+pub(super) const ROOT: [u8; 32] = [0xa1; 32];
+pub(super) const DATA: [u8; 32] = [0xa2; 32];
+pub(super) const WRONG: [u8; 32] = [0xa3; 32];
 
 /// `ssh-ed25519` of nobody.
 const OWNER: &str =
@@ -58,10 +58,14 @@ fn spec(id: u128) -> VolumeSpec {
     VolumeSpec::new(Layout::new(params).unwrap(), uuid::Uuid::from_u128(id), None).unwrap()
 }
 
+pub(super) fn key(id: u128, secret: &[u8; 32]) -> VolumeKey {
+    VolumeKey::derive(&Secret::new(secret), &spec(id))
+}
+
 /// A disk with a volume that is not blank.
 fn sealed(id: u128, secret: &[u8; 32]) -> Vec<u8> {
     let spec = spec(id);
-    let key = VolumeKey::derive(&Secret::new(secret), &spec);
+    let key = key(id, secret);
     let disk = Memory::new(vec![0; SIZE]);
     luks::seal(&spec, &key, &[1_u8; 4096][..], 4096, &disk, &mut OsRng, &Options::default())
         .unwrap();
@@ -78,7 +82,7 @@ fn data_disk() -> Vec<u8> {
     DISK.get_or_init(|| sealed(2, &DATA)).clone()
 }
 
-fn volume(name: &str, id: u128, secret: [u8; 32]) -> ReleasedVolume {
+pub(super) fn volume(name: &str, id: u128, secret: [u8; 32]) -> ReleasedVolume {
     ReleasedVolume {
         name: name.parse().unwrap(),
         key: ReleasedKey::Spec { spec: spec(id).encode(), secret: Zeroizing::new(secret) },
@@ -87,7 +91,7 @@ fn volume(name: &str, id: u128, secret: [u8; 32]) -> ReleasedVolume {
     }
 }
 
-fn release(fake: &Fake, volumes: Vec<ReleasedVolume>) {
+pub(super) fn release(fake: &Fake, volumes: Vec<ReleasedVolume>) {
     fake.releases.borrow_mut().push(Release::new(volumes).unwrap().encode());
 }
 
@@ -118,7 +122,7 @@ fn root_only() -> Fake {
 }
 
 /// The same with a volume of each kind, and a release that opens them.
-fn machine() -> Fake {
+pub(super) fn machine() -> Fake {
     let fake = root_only();
     fake.add_file("/etc/ravelin.toml", UNLOCK.replace("OWNER", OWNER) + VOLUMES);
     add_disk(&fake, "vdb", "data-volume", data_disk());
@@ -227,6 +231,7 @@ report
 create /run/ravelin/report.bin 444
 create /run/ravelin/certificates.bin 444
 create /run/ravelin/ssh_host_keys 444
+create /run/ravelin/receipt 444
 create /run/ravelin/evidence.json 444
 responder 4777 1 keys
 move /dev /sysroot/dev
@@ -453,7 +458,7 @@ fn no_secret_is_in_a_line_or_an_answer() {
     fake.releases.borrow_mut().extend(right);
     assert_eq!(outcome(&fake), "");
     let said = [fake.lines.borrow().join("\n"), fake.calls.borrow().join("\n")].join("\n");
-    let derived = VolumeKey::derive(&Secret::new(&ROOT), &spec(1));
+    let derived = key(1, &ROOT);
     // The fake machine's own derived key is [1; 32].
     let secrets = [&ROOT[..], &DATA, &WRONG, &[1; 32], derived.as_bytes()];
     for secret in secrets {
@@ -557,6 +562,10 @@ fn a_file_system_is_made_only_where_there_is_none() {
     fake.unrecorded.set(1);
     assert_eq!(outcome(&fake), "");
     assert_eq!(fake.calls_of("run /sysroot /sbin/mkfs.xfs").len(), 1);
+    // The receipt says so all the same.
+    let receipt = fake.receipt.take().unwrap();
+    assert!(receipt.as_str().contains("\t1 of 1\tSHA256:owner\t1\n"), "{}", receipt.as_str());
+    assert!(receipt.as_str().contains("\nvolume\tdata\towner\tmade\t"), "{}", receipt.as_str());
     // The measured configuration may give the permission, too.
     let fake = machine();
     fake.volumes.add_disk("/dev/vdb", vec![0; SIZE]);

@@ -169,7 +169,9 @@ fn the_report_binds_the_keys_of_this_boot() {
     let public = fake.file("/sysroot/etc/ssh/ssh_host_ed25519_key.pub").unwrap();
     let blob = ssh_key::PublicKey::from_openssh(&public).unwrap().to_bytes().unwrap();
     let keys = protocol::host_keys::HostKeys::new([blob]).unwrap();
-    let binding = protocol::report_data::Binding::Boot { host_keys: &keys, receipt_head: None };
+    let receipt = fake.receipt.take().unwrap();
+    let head = Some(receipt.head());
+    let binding = protocol::report_data::Binding::Boot { host_keys: &keys, receipt_head: head };
     let asked: String = binding.report_data().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(fake.calls_of("report "), [format!("report {asked}")]);
     // What is left behind says the same.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use init::responder::{Setup, StartError, start};
 use protocol::host_keys::HostKeys;
+use protocol::receipt::Receipt;
 use protocol::responder::{HEAD, Status, question, read_head};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -57,7 +58,7 @@ fn setup(port: u16, source: OwnedFd, empty: PathBuf) -> Setup<'static> {
         program: Path::new(env!("CARGO_BIN_EXE_init")),
         port,
         host_keys: HostKeys::default(),
-        receipt_head: None,
+        receipt: Receipt::default(),
         source,
         deadline: Duration::from_secs(5),
         report_id: [0; 32],

@@ -16,7 +16,8 @@
 //!
 //! Fields are tag (1 byte), length (4 bytes, big-endian) and value, tags
 //! ascending: 1 report, 2 certificates (optional), 3 SSH host keys
-//! ([`HostKeys::encode`]), 4 receipt head (optional, 32 bytes).
+//! ([`HostKeys::encode`]), 4 receipt head (optional, 32 bytes), 5 receipt (optional, the
+//! text of [`Receipt`], which leads to that head).
 //!
 //! **Threat.** Both directions pass through the host. Nothing here is secret or
 //! authentic: the report is signed, and its REPORT_DATA binds the nonce and the
@@ -24,6 +25,7 @@
 //! host's word and are verified as such.
 
 use crate::host_keys::{HostKeys, HostKeysError};
+use crate::receipt::{Receipt, ReceiptError};
 use crate::report_data::Nonce;
 use crate::tlv::{self, Fields, TlvError};
 
@@ -50,6 +52,7 @@ const TAG_REPORT: u8 = 1;
 const TAG_CERTIFICATES: u8 = 2;
 const TAG_HOST_KEYS: u8 = 3;
 const TAG_RECEIPT_HEAD: u8 = 4;
+const TAG_RECEIPT: u8 = 5;
 
 /// The question that carries a nonce.
 #[must_use]
@@ -102,6 +105,8 @@ pub struct Evidence {
     pub host_keys: HostKeys,
     /// The receipt head that REPORT_DATA binds, if it does.
     pub receipt_head: Option<[u8; 32]>,
+    /// The receipt that leads to it; a guest of an older release has none.
+    pub receipt: Option<Receipt>,
 }
 
 impl Evidence {
@@ -117,6 +122,9 @@ impl Evidence {
         if let Some(head) = &self.receipt_head {
             tlv::write(&mut out, TAG_RECEIPT_HEAD, head);
         }
+        if let Some(receipt) = &self.receipt {
+            tlv::write(&mut out, TAG_RECEIPT, receipt.as_str().as_bytes());
+        }
         out
     }
 
@@ -125,8 +133,8 @@ impl Evidence {
     /// # Errors
     /// [`ResponderError`] for everything else.
     pub fn decode(body: &[u8]) -> Result<Self, ResponderError> {
-        let (mut report, mut certificates, mut host_keys, mut receipt_head) =
-            (None, None, None, None);
+        let (mut report, mut certificates, mut host_keys) = (None, None, None);
+        let (mut receipt_head, mut receipt) = (None, None);
         let mut fields = Fields::new(body);
         while let Some((tag, value)) = fields.next()? {
             let length = ResponderError::Length { tag, length: value.len() };
@@ -141,6 +149,11 @@ impl Evidence {
                 TAG_RECEIPT_HEAD => {
                     receipt_head = Some(value.try_into().map_err(|_err| length)?);
                 }
+                TAG_RECEIPT => {
+                    let head = receipt_head.as_ref();
+                    let head = head.ok_or(ResponderError::Missing { what: "receipt head" })?;
+                    receipt = Some(Receipt::decode(value)?.bound_by(head)?);
+                }
                 _ => return Err(ResponderError::UnknownField { tag }),
             }
         }
@@ -149,6 +162,7 @@ impl Evidence {
             certificates,
             host_keys: host_keys.ok_or(ResponderError::Missing { what: "host keys" })?,
             receipt_head,
+            receipt,
         })
     }
 }
@@ -198,7 +212,7 @@ pub fn read_head(head: &[u8; HEAD]) -> Result<(Status, usize), ResponderError> {
 }
 
 /// Bytes that are no question or answer of this format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResponderError {
     /// Another service, or another version of the format.
@@ -244,6 +258,9 @@ pub enum ResponderError {
     /// The host keys are not a set of keys.
     #[error("the evidence's host keys are malformed: {0}")]
     HostKeys(#[from] HostKeysError),
+    /// The receipt is none, or not the one of the head.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
 }
 
 #[cfg(test)]
@@ -255,8 +272,13 @@ mod tests {
             report: Box::new([7; REPORT]),
             certificates: Some(vec![1, 2, 3]),
             host_keys: HostKeys::new([b"\0\0\0\x01x".to_vec()]).unwrap(),
-            receipt_head: Some([9; 32]),
+            receipt_head: Some(*receipt().head()),
+            receipt: Some(receipt()),
         }
+    }
+
+    fn receipt() -> Receipt {
+        Receipt::decode(b"root\terofs\t/sbin/init\n").unwrap()
     }
 
     #[test]
@@ -277,8 +299,9 @@ mod tests {
         let body = evidence().encode();
         let whole: Vec<usize> =
             (0..body.len()).filter(|length| Evidence::decode(&body[..*length]).is_ok()).collect();
-        // The receipt head, the last field, is optional.
-        assert_eq!(whole, [body.len() - 37]);
+        // The last two fields, head and receipt, are optional.
+        let receipt = 5 + receipt().as_str().len();
+        assert_eq!(whole, [body.len() - receipt - 37, body.len() - receipt]);
     }
 
     #[test]
@@ -303,8 +326,8 @@ mod tests {
     #[test]
     fn unknown_and_wrong_fields_are_refused() {
         let mut body = evidence().encode();
-        tlv::write(&mut body, 5, b"");
-        assert_eq!(Evidence::decode(&body), Err(ResponderError::UnknownField { tag: 5 }));
+        tlv::write(&mut body, 6, b"");
+        assert_eq!(Evidence::decode(&body), Err(ResponderError::UnknownField { tag: 6 }));
         let mut short = Vec::new();
         tlv::write(&mut short, TAG_REPORT, &[0; REPORT - 1]);
         assert_eq!(
@@ -312,5 +335,17 @@ mod tests {
             Err(ResponderError::Length { tag: 1, length: REPORT - 1 })
         );
         assert_eq!(Evidence::decode(b""), Err(ResponderError::Missing { what: "report" }));
+    }
+
+    #[test]
+    fn a_receipt_leads_to_its_head() {
+        let mut other = evidence();
+        other.receipt_head = Some([9; 32]);
+        let decode = |evidence: &Evidence| Evidence::decode(&evidence.encode());
+        assert_eq!(decode(&other), Err(ResponderError::Receipt(ReceiptError::Head)));
+        other.receipt_head = None;
+        assert_eq!(decode(&other), Err(ResponderError::Missing { what: "receipt head" }));
+        other.receipt = None;
+        assert_eq!(decode(&other), Ok(other));
     }
 }

@@ -17,6 +17,7 @@ mod mbr;
 mod netlink;
 mod oci;
 mod qcow2;
+mod receipt;
 mod release;
 mod release_signature;
 mod responder;
@@ -56,6 +57,7 @@ pub const TARGETS: &[Target] = targets![
     netlink: 1,
     oci: 4,
     qcow2: 1,
+    receipt: 1,
     release: 1,
     release_signature: 1,
     responder: 1,

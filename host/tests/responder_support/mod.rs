@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attestation::product::Product;
 use protocol::host_keys::HostKeys;
+use protocol::receipt::Receipt;
 use protocol::report_data::{Binding, Nonce};
 use protocol::responder::{Evidence, QUESTION, answer, read_question};
 
@@ -91,6 +92,20 @@ pub(crate) fn evidence(draft: &Draft, nonce: &Nonce, host_keys: &HostKeys) -> Ev
     about(draft, data, host_keys)
 }
 
+/// The same with a boot receipt.
+pub(crate) fn with_receipt(
+    draft: &Draft,
+    nonce: &Nonce,
+    host_keys: &HostKeys,
+    text: &str,
+) -> Evidence {
+    let receipt = Receipt::decode(text.as_bytes()).unwrap();
+    let receipt_head = Some(receipt.head());
+    let data = Binding::Responder { nonce, host_keys, receipt_head }.report_data();
+    let receipt_head = receipt_head.copied();
+    Evidence { receipt_head, receipt: Some(receipt), ..about(draft, data, host_keys) }
+}
+
 /// Evidence whose report has this REPORT_DATA.
 pub(crate) fn about(draft: &Draft, data: [u8; 64], host_keys: &HostKeys) -> Evidence {
     let report = draft.clone().set(0x50, &data).signed().0;
@@ -102,6 +117,7 @@ pub(crate) fn about(draft: &Draft, data: [u8; 64], host_keys: &HostKeys) -> Evid
         certificates: Some(table(&ask, &vcek)),
         host_keys: host_keys.clone(),
         receipt_head: None,
+        receipt: None,
     }
 }
 

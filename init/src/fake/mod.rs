@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use protocol::config::{EvidenceSource, OnFailure};
 use protocol::host_keys::HostKeys;
+use protocol::receipt::Receipt;
 use zeroize::Zeroizing;
 
 use crate::failure::Step;
@@ -61,6 +62,10 @@ pub(crate) struct Fake {
     pub(crate) releases: RefCell<Vec<Zeroizing<Vec<u8>>>>,
     /// Of how many releases, from now on, no owner records the epochs.
     pub(crate) unrecorded: Cell<u32>,
+    /// The head of the receipt that owners are shown.
+    pub(crate) served_head: RefCell<Option<String>>,
+    /// The receipt that the responder has.
+    pub(crate) receipt: RefCell<Option<Receipt>>,
     /// How hooks end.
     pub(crate) hooks: hooks::State,
     clock: Cell<u64>,
@@ -334,10 +339,12 @@ impl Platform for Fake {
         &self,
         port: NonZeroU16,
         host_keys: &HostKeys,
+        receipt: &Receipt,
         _deadline: Duration,
         _report_id: &[u8; 32],
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         self.call(format!("responder {port} {} keys", host_keys.blobs().len()))?;
+        self.receipt.replace(Some(receipt.clone()));
         Ok(format!("port {port}"))
     }
 

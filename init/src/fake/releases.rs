@@ -5,7 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use protocol::config::Unlock;
+use protocol::receipt::Head;
 use protocol::release::{Release, Status, VolumeName};
+use protocol::text::hex;
 
 use super::Fake;
 use crate::platform::{Released, Releases};
@@ -16,9 +18,11 @@ impl Releases for Fake {
         unlock: &Unlock,
         wanted: &[VolumeName],
         _evidence_deadline: Duration,
+        receipt_head: &Head,
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         let names: Vec<&str> = wanted.iter().map(VolumeName::as_str).collect();
         self.call(format!("serve-owners {} {}", unlock.port, names.join(" ")))?;
+        self.served_head.replace(Some(hex(receipt_head)));
         Ok(format!("port {}", unlock.port))
     }
 

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use protocol::config::{EvidenceSource, OnFailure};
 use protocol::host_keys::HostKeys;
 use protocol::layout;
+use protocol::receipt::Receipt;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::boot;
@@ -214,6 +215,7 @@ impl Platform for Linux {
         &self,
         port: NonZeroU16,
         host_keys: &HostKeys,
+        receipt: &Receipt,
         deadline: Duration,
         report_id: &[u8; 32],
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
@@ -222,7 +224,7 @@ impl Platform for Linux {
             program: Path::new("/proc/self/exe"),
             port: port.get(),
             host_keys: host_keys.clone(),
-            receipt_head: None,
+            receipt: receipt.clone(),
             source: source.descriptor()?,
             deadline,
             report_id: *report_id,

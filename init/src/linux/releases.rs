@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::config::{OwnerKey, Unlock};
+use protocol::receipt::Head;
 use protocol::release::{Status, VolumeName};
 
 use super::{Linux, log};
@@ -20,6 +21,7 @@ impl Releases for Linux {
         unlock: &Unlock,
         wanted: &[VolumeName],
         evidence_deadline: Duration,
+        receipt_head: &Head,
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         let port = unlock.port.get();
         let mut listeners = vec![listen::tcp(port)?];
@@ -33,6 +35,7 @@ impl Releases for Linux {
             owners: unlock.owners.iter().map(OwnerKey::public_key).cloned().collect(),
             threshold: unlock.threshold.get(),
             wanted: wanted.to_vec(),
+            receipt_head: *receipt_head,
             reports: self.reports_for_owners()?,
             log: self.sink(),
             limits: Limits {

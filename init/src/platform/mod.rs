@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use protocol::config::{EvidenceSource, OnFailure};
 use protocol::host_keys::HostKeys;
+use protocol::receipt::Receipt;
 use protocol::report_data;
 
 use crate::failure::Step;
@@ -253,7 +254,7 @@ pub trait Platform: Volumes + Links + Releases + Hooks {
     ) -> Result<RawReport, ReportError>;
 
     /// Leaves the attestation responder behind: it answers nonces on `port`
-    /// with reports over `host_keys`, each within `deadline` and with this
+    /// with `receipt` and reports over it and `host_keys`, each within `deadline` and with this
     /// REPORT_ID. Returns what the
     /// log says of where it listens.
     ///
@@ -263,6 +264,7 @@ pub trait Platform: Volumes + Links + Releases + Hooks {
         &self,
         port: NonZeroU16,
         host_keys: &HostKeys,
+        receipt: &Receipt,
         deadline: Duration,
         report_id: &[u8; 32],
     ) -> Result<String, Box<dyn Error + Send + Sync>>;

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use protocol::config::Unlock;
+use protocol::receipt::Head;
 use protocol::release::{Release, Status, VolumeName};
 
 /// A release that enough owners signed.
@@ -18,7 +19,8 @@ pub struct Released {
 /// The owners' releases.
 pub trait Releases {
     /// Starts to serve owners on `unlock.port`: each in a session of its own, attested
-    /// by a report of the source that was opened. Returns what the log says of it.
+    /// by a report of the source that was opened, with what was done until now in it.
+    /// Returns what the log says of it.
     ///
     /// # Errors
     /// If it cannot listen, or make its key.
@@ -27,6 +29,7 @@ pub trait Releases {
         unlock: &Unlock,
         wanted: &[VolumeName],
         evidence_deadline: Duration,
+        receipt_head: &Head,
     ) -> Result<String, Box<dyn Error + Send + Sync>>;
     /// Waits for a release of as many owners as are needed, at most until PID 1 has run
     /// for `until`. `None` if the time is over.

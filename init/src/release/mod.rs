@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use protocol::receipt::Head;
 use protocol::release::{Status, VolumeName};
 use ssh_key::PublicKey;
 
@@ -60,6 +61,8 @@ pub struct Setup {
     pub threshold: u8,
     /// The volumes that are waited for.
     pub wanted: Vec<VolumeName>,
+    /// Head of the boot receipt, which the reports bind.
+    pub receipt_head: Head,
     /// Gets reports.
     pub reports: Ask,
     /// Takes lines of the log.
@@ -127,7 +130,8 @@ impl Server {
     /// # Errors
     /// From the system; no owners, or fewer than are needed.
     pub fn start(setup: Setup) -> io::Result<Self> {
-        let Setup { listeners, owners, threshold, mut wanted, reports, log, limits } = setup;
+        let Setup { listeners, owners, threshold, mut wanted, receipt_head, reports, log, limits } =
+            setup;
         if threshold == 0 || owners.len() < usize::from(threshold) || wanted.is_empty() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -143,6 +147,7 @@ impl Server {
                 .map_err(io::Error::other)?,
             need: threshold,
             wanted,
+            receipt_head,
             reports: reporter::start(reports, limits.sessions)?,
             table: Table::new(limits.sessions),
             agreement: Agreement::new(quorum),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Instant;
 
+use protocol::receipt::Head;
 use protocol::release::{
     Evidence, FrameType, REPORT_EXPORTER, Refusal, Release, SIGNATURE_EXPORTER, SignedRelease,
     Status, VolumeName, digest, statement,
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) need: u8,
     /// Ascending.
     pub(super) wanted: Vec<VolumeName>,
+    pub(super) receipt_head: Head,
     pub(super) limits: Limits,
     pub(super) reports: SyncSender<Question>,
     pub(super) table: Table,
@@ -72,7 +74,7 @@ fn converse(channel: &mut Channel, control: &Arc<Control>, shared: &Shared) -> R
         nonce: &nonce,
         tls_exporter: &tls_exporter,
         tls_public_key,
-        receipt_head: None,
+        receipt_head: Some(&shared.receipt_head),
     };
     let report = match report(channel, control, shared, binding.report_data())? {
         Ok(report) => report,
@@ -135,7 +137,7 @@ fn evidence(shared: &Shared, report: RawReport) -> Vec<u8> {
     let mut evidence = Evidence {
         report: report.report,
         certificates: report.certificates,
-        receipt_head: None,
+        receipt_head: Some(shared.receipt_head),
         threshold: shared.need,
         wanted: shared.wanted.clone(),
     };

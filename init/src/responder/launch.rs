@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use protocol::host_keys::HostKeys;
+use protocol::receipt::Receipt;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -39,8 +40,8 @@ pub struct Setup<'a> {
     pub port: u16,
     /// The VM's SSH host keys.
     pub host_keys: HostKeys,
-    /// Head of the boot receipt, where there is one.
-    pub receipt_head: Option<[u8; 32]>,
+    /// The boot receipt.
+    pub receipt: Receipt,
     /// The source of reports: the directory `tsm/report` of configfs, or
     /// `/dev/sev-guest`.
     pub source: OwnedFd,
@@ -74,7 +75,7 @@ pub fn start(setup: Setup<'_>) -> Result<String, StartError> {
 
     let facts = Facts {
         host_keys: setup.host_keys,
-        receipt_head: setup.receipt_head,
+        receipt: setup.receipt,
         // Nobody waits longer for the network side.
         deadline: setup.deadline.min(PATIENCE),
         report_id: setup.report_id,

@@ -10,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use protocol::host_keys::HostKeys;
+use protocol::receipt::Receipt;
 use protocol::report_data::{Binding, LENGTH, Nonce};
 use protocol::responder::{Evidence, MAX_BODY};
 use rustix::io::Errno;
@@ -28,8 +29,8 @@ const NONE: u8 = 1;
 pub(super) struct Facts {
     /// The VM's SSH host keys.
     pub(super) host_keys: HostKeys,
-    /// Head of the boot receipt, where there is one.
-    pub(super) receipt_head: Option<[u8; 32]>,
+    /// The boot receipt.
+    pub(super) receipt: Receipt,
     /// How long one report may take.
     pub(super) deadline: Duration,
     /// REPORT_ID of this guest.
@@ -40,14 +41,16 @@ pub(super) struct Facts {
 pub(super) const MAX_FACTS: usize = 128 << 10;
 
 impl Facts {
-    /// Deadline in milliseconds (4 bytes, big-endian), REPORT_ID, receipt head
-    /// with a byte before it that says whether there is one, host keys.
+    /// Deadline in milliseconds (4 bytes, big-endian), REPORT_ID, receipt with its
+    /// length (4 bytes, big-endian) before it, host keys.
     pub(super) fn encode(&self) -> Vec<u8> {
         let deadline = u32::try_from(self.deadline.as_millis()).unwrap_or(u32::MAX);
         let mut out = deadline.to_be_bytes().to_vec();
         out.extend_from_slice(&self.report_id);
-        out.push(u8::from(self.receipt_head.is_some()));
-        out.extend_from_slice(&self.receipt_head.unwrap_or_default());
+        let receipt = self.receipt.as_str().as_bytes();
+        let length = u32::try_from(receipt.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(receipt);
         out.extend_from_slice(&self.host_keys.encode());
         out
     }
@@ -55,11 +58,12 @@ impl Facts {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (deadline, rest) = bytes.split_first_chunk::<4>()?;
         let (report_id, rest) = rest.split_first_chunk::<32>()?;
-        let ([is_head], rest) = rest.split_first_chunk::<1>()?;
-        let (head, keys) = rest.split_first_chunk::<32>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (receipt, keys) = rest.split_at_checked(length)?;
         Some(Self {
             host_keys: HostKeys::decode(keys).ok()?,
-            receipt_head: (*is_head == 1).then_some(*head),
+            receipt: Receipt::decode(receipt).ok()?,
             deadline: Duration::from_millis(u32::from_be_bytes(*deadline).into()),
             report_id: *report_id,
         })
@@ -109,8 +113,8 @@ fn evidence<E: Display>(
     nonce: &Nonce,
     ask: &mut impl FnMut(&[u8; LENGTH], Instant) -> Result<RawReport, E>,
 ) -> Result<Vec<u8>, String> {
-    let Facts { host_keys, receipt_head, deadline, report_id } = facts;
-    let receipt_head = receipt_head.as_ref();
+    let Facts { host_keys, receipt, deadline, report_id } = facts;
+    let receipt_head = Some(receipt.head());
     let data = Binding::Responder { nonce, host_keys, receipt_head }.report_data();
     let raw = ask(&data, Instant::now() + *deadline).map_err(|error| error.to_string())?;
     if raw.report_id() != *report_id {
@@ -121,6 +125,7 @@ fn evidence<E: Display>(
         certificates: raw.certificates,
         host_keys: host_keys.clone(),
         receipt_head: receipt_head.copied(),
+        receipt: Some(receipt.clone()),
     };
     let body = evidence.encode();
     if body.len() > MAX_BODY {
@@ -142,7 +147,7 @@ mod tests {
         let blob = [b"\0\0\0\x0bssh-ed25519".as_slice(), &[0xaa; 36]].concat();
         Facts {
             host_keys: HostKeys::new([blob]).unwrap(),
-            receipt_head: Some([5; 32]),
+            receipt: Receipt::decode(b"root\terofs\t/init\n").unwrap(),
             deadline: Duration::from_millis(1500),
             report_id: [0; 32],
         }
@@ -157,7 +162,8 @@ mod tests {
     fn facts_come_back() {
         let facts = facts();
         assert_eq!(Facts::decode(&facts.encode()), Some(facts.clone()));
-        let none = Facts { receipt_head: None, host_keys: HostKeys::default(), ..facts.clone() };
+        let receipt = Receipt::default();
+        let none = Facts { receipt, host_keys: HostKeys::default(), ..facts.clone() };
         assert_eq!(Facts::decode(&none.encode()), Some(none));
         assert_eq!(Facts::decode(&facts.encode()[..68]), None);
         assert_eq!(Facts::decode(b""), None);
@@ -198,7 +204,7 @@ mod tests {
         for (nonce, answer) in nonces.iter().zip(answers) {
             let (status, body) = answer.split_first().unwrap();
             let evidence = Evidence::decode(body).unwrap();
-            let (host_keys, receipt_head) = (&facts.host_keys, facts.receipt_head.as_ref());
+            let (host_keys, receipt_head) = (&facts.host_keys, Some(facts.receipt.head()));
             let binding = Binding::Responder { nonce, host_keys, receipt_head };
             assert_eq!(*status, EVIDENCE);
             assert_eq!(evidence.report[0x50..0x90], binding.report_data());
@@ -206,6 +212,7 @@ mod tests {
                 (&evidence.host_keys, evidence.receipt_head.as_ref()),
                 (host_keys, receipt_head)
             );
+            assert_eq!(evidence.receipt.as_ref(), Some(&facts.receipt));
         }
         assert!(log.is_empty(), "{log:?}");
     }

@@ -7,10 +7,13 @@ use std::path::Path;
 use protocol::cmdline::{self, CmdlineError, CommandLine};
 use protocol::config::{self, Config, ConfigError, DataVolume, KeySource, Protection};
 use protocol::layout;
+use protocol::receipt::{Event, Receipt};
+use protocol::text::hex;
 
 use crate::boot::{Progress, log};
 use crate::failure::{self, Failure};
 use crate::platform::{Level, Platform};
+use crate::steps::hooks;
 
 /// Reads and checks the configuration. Fills in what to do on failure as soon
 /// as that is known.
@@ -69,6 +72,16 @@ const NO_HOST_SEED: &str = "random.trust_bootloader=off";
 
 fn refused(error: CmdlineError) -> Failure {
     Failure::Configuration(ConfigError::Cmdline(error))
+}
+
+/// What the receipt says of it, and of the hooks that were found.
+pub fn record(config: &Config, hooks: &hooks::Found, receipt: &mut Receipt) {
+    let mode = config.root.protection.mode().to_string();
+    receipt.push(&Event::Configuration { mode, settings: hex(&config.settings) });
+    for (stage, path) in hooks {
+        let name = hooks::name(path);
+        receipt.push(&Event::Hook { stage: stage.to_string(), name });
+    }
 }
 
 /// What the log says of it.

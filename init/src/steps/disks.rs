@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::config::{Config, Protection, Selector};
 use protocol::gpt;
+use protocol::receipt::{Event, Receipt};
 use protocol::release::VolumeName;
 use protocol::text::excerpt;
 
@@ -46,6 +47,20 @@ impl Disks {
         let volumes = self.volumes.iter().map(|(name, device)| (name.as_str(), device));
         let all = std::iter::once(("root", &self.root)).chain(hash).chain(volumes);
         all.map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the receipt says of them.
+    pub fn record(&self, config: &Config, receipt: &mut Receipt) {
+        let volumes = self.volumes.iter().map(|(_, device)| device);
+        let all = std::iter::once(&self.root).chain(&self.hash).chain(volumes);
+        for ((key, selector), device) in wanted(config).into_iter().zip(all) {
+            receipt.push(&Event::Disk {
+                key,
+                selector: selector.to_string(),
+                node: device.node.display().to_string(),
+                bytes: device.bytes.to_string(),
+            });
+        }
     }
 
     /// The device of the volume `name`; of the root, too.

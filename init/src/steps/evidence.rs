@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use protocol::config::{Attest, Config};
 use protocol::host_keys::HostKeys;
 use protocol::layout;
+use protocol::receipt::{Event, Receipt};
 use protocol::report_data::Binding;
+use protocol::text::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::identity::Identity;
@@ -44,7 +46,9 @@ pub fn open<'a>(
     if progress.reports.is_none() {
         // A kernel without configfs has another source, or none.
         mounts::mount_in_sysfs(platform, "configfs", CONFIGFS)?;
-        progress.reports = Some(platform.open_reports(attest.source).map_err(Failure::Report)?);
+        let source = platform.open_reports(attest.source).map_err(Failure::Report)?;
+        progress.receipt.push(&Event::Reports { source: source.to_owned() });
+        progress.reports = Some(source);
     }
     Ok(attest)
 }
@@ -71,11 +75,18 @@ pub fn leave(
     let blobs = identity.host_keys.iter().map(|key| key.blob.clone());
     // Keys that were made here are few; those of an encrypted root are bounded.
     let host_keys = HostKeys::new(blobs).map_err(|error| Failure::Responder(error.into()))?;
-    let data = Binding::Boot { host_keys: &host_keys, receipt_head: None }.report_data();
+    progress.receipt.push(&Event::Keys {
+        count: host_keys.blobs().len().to_string(),
+        keys: hex(&Sha256::digest(host_keys.encode())),
+    });
+    // It ends here: what is done later is in no report.
+    let receipt = &progress.receipt;
+    let binding = Binding::Boot { host_keys: &host_keys, receipt_head: Some(receipt.head()) };
+    let data = binding.report_data();
     let report = platform.report(&data, until).map_err(Failure::Report)?;
-    let id: String = report.report_id().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&report.report_id());
     log(platform, Level::Info, &format!("evidence: report id {id}"));
-    write(platform, identity, &report, source)?;
+    write(platform, identity, &report, source, receipt)?;
     let mut summary = format!("report by {source} in {}", layout::EVIDENCE);
     if attest.snpguard && snpguard_report(platform, identity, &report, until)? {
         summary.push_str(", /etc/report.json for SNPGuard");
@@ -86,7 +97,13 @@ pub fn leave(
             .create_directory(empty, 0o555)
             .map_err(failure::path("making the directory", empty))?;
         let listening = platform
-            .start_responder(port, &host_keys, attest.deadline.duration(), &report.report_id())
+            .start_responder(
+                port,
+                &host_keys,
+                receipt,
+                attest.deadline.duration(),
+                &report.report_id(),
+            )
             .map_err(Failure::Responder)?;
         summary.push_str(&format!(", responder on {listening}"));
     }
@@ -99,6 +116,7 @@ fn write(
     identity: &Identity,
     report: &RawReport,
     source: &str,
+    receipt: &Receipt,
 ) -> Result<(), Failure> {
     let directory = Path::new(layout::EVIDENCE);
     platform
@@ -114,13 +132,13 @@ fn write(
     }
     let lines: String = identity.host_keys.iter().map(|key| format!("{}\n", key.line)).collect();
     file("ssh_host_keys", lines.as_bytes())?;
-    file("evidence.json", json(identity, report, source).as_bytes())
+    file("receipt", receipt.as_str().as_bytes())?;
+    file("evidence.json", json(identity, report, source, receipt).as_bytes())
 }
 
 /// The same in one file, for programs. Nothing in it needs escaping: names of
 /// this program, hexadecimal and base64.
-fn json(identity: &Identity, report: &RawReport, source: &str) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+fn json(identity: &Identity, report: &RawReport, source: &str, receipt: &Receipt) -> String {
     let keys: Vec<String> =
         identity.host_keys.iter().map(|key| format!("\"{}\"", key.line)).collect();
     let certificates = match &report.certificates {
@@ -129,8 +147,9 @@ fn json(identity: &Identity, report: &RawReport, source: &str) -> String {
     };
     format!(
         "{{\"kind\":\"boot-evidence\",\"format\":1,\"role\":\"boot\",\"source\":\"{source}\",\
-         \"ssh_host_keys\":[{}],\"report\":\"{}\",\"certificates\":{certificates}}}\n",
+         \"ssh_host_keys\":[{}],\"receipt_head\":\"{}\",\"report\":\"{}\",\"certificates\":{certificates}}}\n",
         keys.join(","),
+        hex(receipt.head()),
         hex(report.report.as_slice()),
     )
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use protocol::config::{Config, Hardening};
 use protocol::layout;
+use protocol::receipt::{Event, Receipt};
 
 use super::kind;
 use super::mounts;
@@ -56,7 +57,11 @@ const SECURITYFS: &str = "/sys/kernel/security";
 ///
 /// # Errors
 /// If one cannot be made.
-pub fn give_up(platform: &impl Platform, config: &Config) -> Result<String, Failure> {
+pub fn give_up(
+    platform: &impl Platform,
+    config: &Config,
+    receipt: &mut Receipt,
+) -> Result<String, Failure> {
     for row in TABLE.iter().filter(|row| config.harden.contains(&row.class)) {
         let path = Path::new(layout::PROC).join("sys").join(row.path);
         if kind(platform, &path)?.is_some() {
@@ -65,7 +70,10 @@ pub fn give_up(platform: &impl Platform, config: &Config) -> Result<String, Fail
     }
     let classes: Vec<&str> = config.harden.iter().map(|class| class.as_str()).collect();
     let classes = if classes.is_empty() { "nothing".to_owned() } else { classes.join(" ") };
-    Ok(format!("gave up {classes}; lockdown {}", lockdown(platform)?))
+    let lockdown = lockdown(platform)?;
+    let said = format!("gave up {classes}; lockdown {lockdown}");
+    receipt.push(&Event::Harden { classes, lockdown });
+    Ok(said)
 }
 
 /// The word in brackets of the kernel's list.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use protocol::config::Config;
 use protocol::hooks::{self, Stage};
 use protocol::layout;
+use protocol::receipt::{Event, Receipt};
 
 use super::disks::Disks;
 use super::kind;
@@ -60,6 +61,7 @@ pub fn run(
     disks: &Disks,
     stage: Stage,
     hooks: &[&Path],
+    receipt: &mut Receipt,
 ) -> Result<String, Failure> {
     let environment = environment(config, disks, stage);
     let failed = |source| Failure::Hook { stage, source };
@@ -77,9 +79,16 @@ pub fn run(
             }
             Err(source) => return Err(failed(ProgramError::System { program, source })),
         }
-        names.push(path.file_name().unwrap_or_default().to_string_lossy());
+        let name = name(path);
+        receipt.push(&Event::Ran { stage: stage.to_string(), name: name.clone() });
+        names.push(name);
     }
     Ok(names.join(" "))
+}
+
+/// The name of a hook.
+pub(super) fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What a hook is told. `docs/initramfs.md` lists it; nothing of it is secret.

@@ -11,6 +11,9 @@ use std::path::Path;
 use protocol::cmdline::CommandLine;
 use protocol::layout;
 use protocol::load_order::{self, LoadOrder};
+use protocol::receipt::{Event, Receipt};
+use protocol::text::hex;
+use sha2::{Digest as _, Sha256};
 
 use crate::boot::log;
 use crate::failure::{self, Failure};
@@ -21,7 +24,11 @@ use crate::platform::{Level, Module, Platform};
 /// # Errors
 /// If the order is refused, belongs to another kernel, or the kernel refuses a
 /// required module. A module that is there already is no error.
-pub fn load(platform: &impl Platform, cmdline: &CommandLine) -> Result<String, Failure> {
+pub fn load(
+    platform: &impl Platform,
+    cmdline: &CommandLine,
+    receipt: &mut Receipt,
+) -> Result<String, Failure> {
     let path = Path::new(layout::LOAD_ORDER);
     let text = match platform.read(path, load_order::MAX_BYTES) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_not_utf8| {
@@ -34,6 +41,11 @@ pub fn load(platform: &impl Platform, cmdline: &CommandLine) -> Result<String, F
     };
     let order = LoadOrder::parse(&text).map_err(Failure::LoadOrder)?;
     check_kernel(platform, &order)?;
+    receipt.push(&Event::Modules {
+        kernel: order.kernel.clone(),
+        count: order.modules.len().to_string(),
+        order: hex(&Sha256::digest(&text)),
+    });
 
     let mut waves = 0;
     for wave in order.waves() {
@@ -45,6 +57,7 @@ pub fn load(platform: &impl Platform, cmdline: &CommandLine) -> Result<String, F
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if !module.required => {
+                    receipt.push(&Event::Refused { path: module.path.clone() });
                     log(
                         platform,
                         Level::Info,

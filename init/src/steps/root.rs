@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::config::{self, Config, FsType, Protection, Writable};
 use protocol::layout;
+use protocol::receipt::{Event, Receipt};
 use uuid::Uuid;
 use verity::{Algorithm, BlockSize, Geometry, Params, Reaction, RootHash, Salt, Table};
 
@@ -43,6 +44,7 @@ pub fn open(
     platform: &impl Platform,
     config: &Config,
     disks: &Disks,
+    receipt: &mut Receipt,
 ) -> Result<Option<OpenRoot>, Failure> {
     let (Protection::Verity(settings), Some(hash)) = (&config.root.protection, &disks.hash) else {
         return Ok(None);
@@ -52,9 +54,16 @@ pub fn open(
         let table = table.clone().on_corruption(on_corruption).on_error(on_error);
         VerityTarget { sectors: table.length().0, params: table.to_string() }
     };
+    let first = target(Reaction::Eio, Reaction::Eio);
     let node = platform
-        .create_verity(DM_NAME, &dm_uuid(settings), &target(Reaction::Eio, Reaction::Eio))
+        .create_verity(DM_NAME, &dm_uuid(settings), &first)
         .map_err(Failure::VeritySetup)?;
+    receipt.push(&Event::Table {
+        device: DM_NAME.to_owned(),
+        sectors: first.sectors.to_string(),
+        target: "verity".to_owned(),
+        parameters: first.params,
+    });
     let final_target = target(reaction(settings.on_corruption), reaction(settings.on_error));
     Ok(Some(OpenRoot { node, final_target }))
 }

@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use protocol::config::{Config, KeySource, Protection, Unlock, VolumeFormat};
+use protocol::receipt::Event;
 use protocol::release::{Refusal, Release, ReleasedKey, ReleasedVolume, Status, VolumeName};
 
 use super::disks::Disks;
@@ -42,7 +43,7 @@ pub fn open(
     progress.owners = true;
     let names: Vec<VolumeName> = wanted.iter().map(|volume| volume.name.clone()).collect();
     let listening = platform
-        .serve_owners(unlock, &names, attest.deadline.duration())
+        .serve_owners(unlock, &names, attest.deadline.duration(), progress.receipt.head())
         .map_err(Failure::OwnerServer)?;
     let line = format!(
         "unlock: waiting for {} of {} owners on {listening}, for {}",
@@ -54,6 +55,7 @@ pub fn open(
 
     let until = unlock.deadline.as_ref().map(|limit| platform.elapsed() + limit.duration());
     let mut refusals = Refusals::default();
+    let mut before = 0_u64;
     let owners = loop {
         let released = timed(platform, &mut progress.waiting, || platform.wait_for_release(until))
             .map_err(|error| Failure::OwnerServer(error.into()))?;
@@ -76,11 +78,13 @@ pub fn open(
                     break owners;
                 }
                 close_all(platform, progress);
+                before += 1;
                 let text = "no owner has recorded the epochs in time: the volumes are closed again";
                 platform.answer_owners(&Status::refused(Refusal::Unrecorded, text));
                 refusals.log(platform, &format!("unlock: gave up the release of {owners}: {text}"));
             }
             Err(refused) => {
+                before += 1;
                 let text = refused.text();
                 platform.answer_owners(&Status::refused(refused.why(), &text));
                 refusals.log(platform, &format!("unlock: refused the release of {owners}: {text}"));
@@ -91,6 +95,17 @@ pub fn open(
         }
     };
     stop_serving(platform, progress);
+    progress.receipt.push(&Event::Release {
+        volumes: listed(&names),
+        threshold: format!("{} of {}", unlock.threshold, unlock.owners.len()),
+        owners: owners.clone(),
+        before: before.to_string(),
+    });
+    for volume in &progress.volumes {
+        // Maybe with a release that was given up.
+        let made = progress.made.contains(&volume.opened.name);
+        volume.opened.record("owner", made, &mut progress.receipt);
+    }
     Ok(format!("{} opened by {owners}", listed(&names)))
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::config::{Config, DataVolume, KeySource, VolumeTarget};
 use protocol::layout;
+use protocol::receipt::Event;
 
 use super::disks::Disks;
 use super::{entropy, evidence, file_system, in_root};
@@ -58,6 +59,11 @@ pub fn mount(
         let node = ready(platform, config, volume, disks, progress)?;
         let target = Path::new(layout::SYSROOT).join(path.relative());
         file_system::mount_volume(platform, &node, volume.fstype, &target, true)?;
+        progress.receipt.push(&Event::Mount {
+            name: volume.name.to_string(),
+            fstype: volume.fstype.to_string(),
+            on: path.as_path().display().to_string(),
+        });
         mounted.push(format!("{} on {}", volume.name, path.as_path().display()));
     }
     Ok(mounted.join(", "))
@@ -100,20 +106,21 @@ fn open(
 ) -> Result<(), Failure> {
     let failed = |source| Failure::Volume { name: volume.name.to_string(), source };
     let disk = disks.volume(&volume.name)?;
-    let opened = match &volume.key {
+    let (opened, key) = match &volume.key {
         KeySource::Sealed(sealing) => {
             entropy::wait(platform, config)?;
             let attest = evidence::open(platform, config, progress)?;
             let until = platform.elapsed() + attest.deadline.duration();
-            volume::open_sealed(platform, disk, volume, sealing, until)
+            (volume::open_sealed(platform, disk, volume, sealing, until), "sealed")
         }
         KeySource::Ephemeral(cipher) => {
             entropy::wait(platform, config)?;
-            volume::open_ephemeral(platform, disk, volume, *cipher)
+            (volume::open_ephemeral(platform, disk, volume, *cipher), "ephemeral")
         }
         KeySource::Owner(_) => return Ok(()),
     };
     let opened = opened.map_err(failed)?;
+    opened.record(key, opened.formatted, &mut progress.receipt);
     progress.volumes.push(OpenVolume { opened, may_format: volume.provision_if_blank });
     Ok(())
 }

@@ -50,7 +50,14 @@ pub(super) fn open(
     let names = Names::new(name);
     all_or_nothing(platform, &names, || {
         let volume_id = header.uuid();
-        let stack = Stack { platform, names: &names, disk: device, layout: &layout, volume_id };
+        let mut stack = Stack {
+            platform,
+            names: &names,
+            disk: device,
+            layout: &layout,
+            volume_id,
+            tables: Vec::new(),
+        };
         let node = stack.decrypted(&key, &names.file_system)?;
         drop(key);
         let mut first = Zeroizing::new([0; FIRST]);
@@ -58,7 +65,8 @@ pub(super) fn open(
             .open_disk(&node, Access::Read)
             .and_then(|volume| volume.read_exact_at(first.as_mut(), 0))
             .map_err(first_read(device))?;
-        Ok(Opened { name: name.clone(), node, epoch: None, formatted: false, tail: None })
+        let (name, tables) = (name.clone(), stack.tables);
+        Ok(Opened { name, node, epoch: None, formatted: false, tables, tail: None })
     })
 }
 

@@ -22,12 +22,13 @@ use std::time::Duration;
 
 use luks::{Epoch, Secret, VolumeSpec};
 use protocol::config::{DataVolume, Sealing, VolumeCipher};
+use protocol::receipt::{Event, Receipt};
 use protocol::release::{ReleasedKey, ReleasedVolume, VolumeName};
 
 pub use error::OpenError;
 
 use crate::boot::log;
-use crate::platform::{Level, Platform};
+use crate::platform::{Level, Platform, Target};
 use crate::steps::disks::Device;
 use spec::{Blank, Wanted};
 use stack::Names;
@@ -43,7 +44,30 @@ pub struct Opened {
     pub epoch: Option<u64>,
     /// A blank disk was sealed just now: there is no file system yet.
     pub formatted: bool,
+    /// The tables that were started, with the names of their devices, in this order.
+    tables: Vec<(String, Target)>,
     tail: Option<Tail>,
+}
+
+impl Opened {
+    /// What the receipt says of it: where its key is from, and whether it was made in this
+    /// boot.
+    pub fn record(&self, key: &str, made: bool, receipt: &mut Receipt) {
+        for (device, Target { kind, sectors, params }) in &self.tables {
+            receipt.push(&Event::Table {
+                device: device.clone(),
+                sectors: sectors.to_string(),
+                target: kind.clone(),
+                parameters: params.clone(),
+            });
+        }
+        receipt.push(&Event::Volume {
+            name: self.name.to_string(),
+            key: key.to_owned(),
+            state: if made { "made" } else { "opened" }.to_owned(),
+            epoch: self.epoch.map(|epoch| epoch.to_string()).unwrap_or_default(),
+        });
+    }
 }
 
 /// Where the epochs are.

@@ -50,12 +50,13 @@ impl Wanted<'_> {
         let formatted = self.prepare(platform, &key)?;
         let names = Names::new(name);
         all_or_nothing(platform, &names, || {
-            let stack = Stack {
+            let mut stack = Stack {
                 platform,
                 names: &names,
                 disk: &disk.node,
                 layout: spec.layout(),
                 volume_id: spec.volume_id(),
+                tables: Vec::new(),
             };
             let crypt = stack.with_tail(&key)?;
             drop(key);
@@ -69,8 +70,8 @@ impl Wanted<'_> {
             }
             let node = stack.without_tail(spec, &crypt)?;
             let tail = Tail { device: crypt, offset: spec.tail_offset() };
-            let epoch = Some(epoch.0);
-            Ok(Opened { name: name.clone(), node, epoch, formatted, tail: Some(tail) })
+            let (epoch, tables, tail) = (Some(epoch.0), stack.tables, Some(tail));
+            Ok(Opened { name: name.clone(), node, epoch, formatted, tables, tail })
         })
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Stack<'a, P> {
     pub(super) disk: &'a Path,
     pub(super) layout: &'a Layout,
     pub(super) volume_id: Uuid,
+    /// What was started so far, with the names of the devices.
+    pub(super) tables: Vec<(String, Target)>,
 }
 
 impl<P: Platform> Stack<'_, P> {
@@ -63,60 +65,63 @@ impl<P: Platform> Stack<'_, P> {
     ///
     /// # Errors
     /// From the system, or another table than was asked for. What was made so far stays.
-    pub(super) fn decrypted(&self, key: &VolumeKey, name: &str) -> Result<PathBuf, OpenError> {
+    pub(super) fn decrypted(&mut self, key: &VolumeKey, name: &str) -> Result<PathBuf, OpenError> {
         let table = IntegrityTable::new(self.layout, self.number(self.disk)?);
         let target = target(IntegrityTable::TARGET, table.length(), &table);
-        let integrity = self.start(&self.names.integrity, "INTEGRITY", &target, None)?;
+        let integrity = self.start(&self.names.integrity, "INTEGRITY", target, None)?;
         let below = self.number(&integrity)?;
         let table = CryptTable::of_layout(self.layout, self.volume_id, below);
         let target = self::target(CryptTable::TARGET, table.length(), &table);
-        self.start(name, "RAVELIN", &target, Some(key))
+        self.start(name, "RAVELIN", target, Some(key))
     }
 
     /// Maps a volume with a tail; the node of the whole, which [`Stack::without_tail`]
     /// takes.
-    pub(super) fn with_tail(&self, key: &VolumeKey) -> Result<PathBuf, OpenError> {
+    pub(super) fn with_tail(&mut self, key: &VolumeKey) -> Result<PathBuf, OpenError> {
         self.decrypted(key, &self.names.crypt)
     }
 
     /// Maps the file system.
     pub(super) fn without_tail(
-        &self,
+        &mut self,
         spec: &VolumeSpec,
         crypt: &Path,
     ) -> Result<PathBuf, OpenError> {
         let table = FileSystemTable::new(spec, self.number(crypt)?);
         let target = target(FileSystemTable::TARGET, table.length(), &table);
-        self.start(&self.names.file_system, "RAVELIN", &target, None)
+        self.start(&self.names.file_system, "RAVELIN", target, None)
     }
 
     fn start(
-        &self,
+        &mut self,
         name: &str,
         kind: &str,
-        target: &Target,
+        target: Target,
         key: Option<&VolumeKey>,
     ) -> Result<PathBuf, OpenError> {
         // The form of cryptsetup, by which udev's rules know such devices.
         let uuid = format!("CRYPT-{kind}-{}-{name}", self.volume_id.simple());
         let result = match key {
-            None => self.platform.load_target(name, &uuid, target),
+            None => self.platform.load_target(name, &uuid, &target),
             Some(key) => {
                 let description = key_description(self.volume_id);
-                self.platform.load_target_with_key(name, &uuid, target, &description, key)
+                self.platform.load_target_with_key(name, &uuid, &target, &description, key)
             }
         };
         result.map_err(system("loading the table of", Path::new(name)))?;
         let loaded = self.platform.loaded_target(name);
         let loaded = loaded.map_err(system("reading back the table of", Path::new(name)))?;
-        if loaded != *target {
+        if loaded != target {
             return Err(OpenError::TableDiffers {
                 device: name.to_owned(),
-                expected: shown(target),
+                expected: shown(&target),
                 loaded: shown(&loaded),
             });
         }
-        self.platform.start_target(name).map_err(system("starting", Path::new(name)))
+        let node = self.platform.start_target(name);
+        let node = node.map_err(system("starting", Path::new(name)))?;
+        self.tables.push((name.to_owned(), target));
+        Ok(node)
     }
 
     fn number(&self, device: &Path) -> Result<TableDevice, OpenError> {

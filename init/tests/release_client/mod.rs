@@ -26,6 +26,9 @@ use zeroize::Zeroizing;
 /// Longer than anything takes; only a test that fails waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Head of the receipt.
+const RECEIPT_HEAD: [u8; 32] = [0x5e; 32];
+
 /// A running server.
 pub(crate) struct Running {
     pub(crate) server: Server,
@@ -54,6 +57,7 @@ impl Running {
             owners: owners.iter().map(|owner| owner.public_key().clone()).collect(),
             threshold,
             wanted: vec![VolumeName::root()],
+            receipt_head: RECEIPT_HEAD,
             reports,
             log: Box::new(move |_level, line| lines.lock().unwrap().push(line.to_owned())),
             limits,
@@ -153,10 +157,11 @@ impl Client {
             nonce,
             tls_exporter: &tls_exporter,
             tls_public_key: &self.public_key(),
-            receipt_head: None,
+            receipt_head: Some(&RECEIPT_HEAD),
         };
         assert_eq!(self.evidence.report[0x50..0x90], binding.report_data());
         assert_eq!(self.evidence.certificates, Some(vec![0xcc; 100]));
+        assert_eq!(self.evidence.receipt_head, Some(RECEIPT_HEAD));
     }
 
     /// SubjectPublicKeyInfo in the certificate: 12 bytes that say Ed25519, and the key.

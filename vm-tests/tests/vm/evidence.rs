@@ -2,6 +2,7 @@
 
 use attestation::report::Unwrapped;
 use protocol::host_keys::HostKeys;
+use protocol::receipt::Receipt;
 use protocol::report_data::Binding;
 use sha2::{Digest as _, Sha256};
 use ssh_key::PublicKey;
@@ -23,7 +24,7 @@ fn file(outcome: &Outcome, path: &str) -> Vec<u8> {
 /// the measurement that the owner computed, over the keys of this boot.
 #[test]
 fn the_boot_report_binds_the_keys_and_verifies() {
-    let files = ["report.bin", "ssh_host_keys", "certificates.bin"];
+    let files = ["report.bin", "ssh_host_keys", "certificates.bin", "receipt"];
     let actions = files.map(|file| format!("hex:/run/ravelin/{file}")).join(",");
     for (source, name) in [("tsm", "configfs-tsm"), ("sev-guest", "/dev/sev-guest")] {
         let vm = Described::with(&settings().with("attest.source", source), &actions);
@@ -33,7 +34,9 @@ fn the_boot_report_binds_the_keys_and_verifies() {
         let key = PublicKey::from_openssh(lines.trim_end()).unwrap();
         outcome.said(&key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
         let keys = HostKeys::new([key.to_bytes().unwrap()]).unwrap();
-        let data = Binding::Boot { host_keys: &keys, receipt_head: None }.report_data();
+        let receipt = Receipt::decode(&file(&outcome, "/run/ravelin/receipt")).unwrap();
+        let receipt_head = Some(receipt.head());
+        let data = Binding::Boot { host_keys: &keys, receipt_head }.report_data();
         let report = file(&outcome, "/run/ravelin/report.bin");
         let certificates = match source {
             "tsm" => file(&outcome, "/run/ravelin/certificates.bin"),

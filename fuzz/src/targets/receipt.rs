@@ -1,0 +1,33 @@
+//! The boot receipt: a text that is taken is the one that its entries make.
+
+use protocol::receipt::{Event, Receipt};
+
+pub(super) fn run(data: &[u8]) {
+    let Ok(receipt) = Receipt::decode(data) else { return };
+    assert_eq!(receipt.as_str().as_bytes(), data);
+    if let Ok(events) = receipt.events() {
+        let entries: Vec<String> = events.iter().map(Event::to_string).collect();
+        assert!(receipt.entries().eq(entries.iter().map(String::as_str)));
+    }
+    // No other head is led to.
+    let mut head = *receipt.head();
+    assert!(receipt.clone().bound_by(&head).is_ok());
+    head.iter_mut().for_each(|byte| *byte = !*byte);
+    assert!(receipt.bound_by(&head).is_err());
+}
+
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    let text = str::to_owned;
+    let mut receipt = Receipt::default();
+    receipt.push(&Event::Configuration { mode: text("verity"), settings: "ab".repeat(32) });
+    receipt.push(&Event::Disk {
+        key: text("root.device"),
+        selector: text("partlabel:r\u{f6}\u{f6}t"),
+        node: text("/dev/vda1"),
+        bytes: text("65536"),
+    });
+    let short = receipt.as_str().as_bytes().to_vec();
+    receipt.push(&Event::Root { fstype: text("erofs"), init: text("/a\tb") });
+    receipt.push(&Event::Cut {});
+    vec![Vec::new(), short, receipt.as_str().as_bytes().to_vec()]
+}

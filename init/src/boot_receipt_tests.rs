@@ -1,0 +1,260 @@
+//! What the receipt of a boot says, on the recording machine.
+
+use std::path::Path;
+
+use attestation::receipt::{Finding, Line, Measured, compare, holds};
+use protocol::cmdline::CommandLine;
+use protocol::config;
+use protocol::hooks::Stage;
+use protocol::host_keys::HostKeys;
+use protocol::load_order::LoadOrder;
+use protocol::receipt::Receipt;
+use protocol::text::hex;
+use sha2::{Digest as _, Sha256};
+use ssh_encoding::base64::{Base64Unpadded, Encoding as _};
+use ssh_key::PublicKey;
+
+use super::encrypted_tests::{
+    DATA, ROOT, WRONG, key, machine as encrypted_machine, release, volume,
+};
+use super::tests::{elf, machine as verity_machine, outcome};
+use crate::fake::{Fake, Node};
+
+/// The receipt that the responder has, after a boot that succeeded: the one that is left
+/// in `/run/ravelin`, and that the boot's report binds.
+fn receipt(fake: &Fake) -> Receipt {
+    assert_eq!(outcome(fake), "", "{:#?}", fake.lines.borrow());
+    let receipt = fake.receipt.take().unwrap();
+    assert_eq!(fake.file("/run/ravelin/receipt").unwrap(), receipt.as_str());
+    let json: serde_json::Value =
+        serde_json::from_str(&fake.file("/run/ravelin/evidence.json").unwrap()).unwrap();
+    assert_eq!(json["receipt_head"], hex(receipt.head()));
+    assert!(receipt.events().is_ok());
+    receipt
+}
+
+/// With bars for tabs, and without the digests that stand last in two kinds of entries.
+fn shown(receipt: &Receipt) -> String {
+    let shown = |entry: &str| {
+        let words = entry.replace('\t', " | ");
+        match words.rsplit_once(" | ") {
+            Some((rest, _)) if rest.starts_with("configuration") || rest.starts_with("ssh-") => {
+                rest.to_owned()
+            }
+            _ => words,
+        }
+    };
+    receipt.entries().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+fn verity() -> Fake {
+    let fake = verity_machine();
+    fake.add("/sys/kernel/config", Node::Directory);
+    fake.add_file("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
+    for hook in ["pre-root.d/10-first", "post-root.d/check", "pre-handover.d/last"] {
+        fake.add_file(&format!("/etc/ravelin/hooks/{hook}"), elf(62));
+    }
+    fake
+}
+
+#[test]
+fn a_verity_boot_says_what_it_did() {
+    let fake = verity();
+    fake.module_error.replace(Some(("sha256.ko".to_owned(), nix::libc::ENODEV)));
+    let order = fake.file("/lib/modules/ravelin.load").unwrap();
+    let order = hex(&Sha256::digest(order));
+    let hash = "00112233445566778899aabbccddeeff".repeat(2);
+    let expected = format!(
+        "\
+configuration | verity
+hook | post-root | check
+hook | pre-handover | last
+hook | pre-root | 10-first
+modules | 6.12.1 | 3 | {order}
+module-refused | /lib/modules/6.12.1/sha256.ko
+harden | pointers kexec bpf sysrq | integrity
+disk | root.device | serial:data | /dev/vda | 65536
+disk | verity.hash_device | serial:hash | /dev/vdb | 12288
+hook-ran | pre-root | 10-first
+table | root | 128 | verity | 1 /dev/vda /dev/vdb 4096 4096 16 1 sha256 {hash} -
+root | ext4 | /sbin/init
+hook-ran | post-root | check
+writable | directories | /etc /var /home /root /tmp, in memory up to 50%
+reports | a fake
+ssh-host-keys | 1"
+    );
+    assert_eq!(shown(&receipt(&fake)), expected);
+}
+
+#[test]
+fn equal_boots_differ_in_their_keys_alone() {
+    let one = receipt(&verity());
+    let other = receipt(&verity());
+    assert_ne!(one.head(), other.head());
+    let differing = one.entries().zip(other.entries()).filter(|(one, other)| one != other);
+    let kinds: Vec<&str> = differing.map(|(one, _)| one.split('\t').next().unwrap()).collect();
+    assert_eq!(kinds, ["ssh-host-keys"]);
+    // Another setting, wherever it has an effect.
+    let fake = verity();
+    fake.add_file("/etc/ravelin.toml", "deadline.disks = '31s'");
+    assert_ne!(receipt(&fake).entries().next(), one.entries().next());
+}
+
+#[test]
+fn the_keys_are_those_of_the_report() {
+    let fake = verity();
+    let receipt = receipt(&fake);
+    let public = fake.file("/run/ravelin/ssh_host_keys").unwrap();
+    let blob = PublicKey::from_openssh(public.trim_end()).unwrap().to_bytes().unwrap();
+    let keys = HostKeys::new([blob]).unwrap();
+    let digest = hex(&Sha256::digest(keys.encode()));
+    assert_eq!(receipt.entries().last().unwrap(), format!("ssh-host-keys\t1\t{digest}"));
+}
+
+/// The tables of a volume, over the disk and the devices of these numbers.
+fn tables(name: &str, id: &str, first: u32) -> String {
+    let [disk, integrity, crypt] = [first, first + 1, first + 2];
+    format!(
+        "\
+table | ravelin-{name}.integrity | 7664 | integrity | 253:{disk} 0 32 J 7 block_size:4096 \
+journal_sectors:264 interleave_sectors:32768 buffer_sectors:128 journal_watermark:50 \
+commit_time:10000 fix_padding
+table | ravelin-{name}.crypt | 7664 | crypt | capi:authenc(hmac(sha256),xts(aes))-plain64 \
+:96:logon:ravelin:{id} 0 253:{integrity} 0 2 integrity:32:aead sector_size:4096
+table | ravelin-{name} | 7632 | linear | 253:{crypt} 0"
+    )
+}
+
+#[test]
+fn an_encrypted_boot_says_whose_keys_opened_what() {
+    let fake = encrypted_machine();
+    let right = fake.releases.take();
+    release(&fake, vec![volume("root", 1, WRONG), volume("data", 2, DATA)]);
+    fake.releases.borrow_mut().extend(right);
+    let receipt = receipt(&fake);
+    let order = fake.file("/lib/modules/ravelin.load").unwrap();
+    let order = hex(&Sha256::digest(order));
+    let random = receipt.as_str().split("ravelin-scratch.crypt").nth(1).unwrap();
+    let random = random.split("logon:ravelin:").nth(1).unwrap().split(' ').next().unwrap();
+    let expected = [
+        format!(
+            "\
+configuration | encrypted
+modules | 6.12.1 | 3 | {order}
+harden | pointers kexec bpf sysrq | unknown to this kernel
+disk | root.device | serial:root | /dev/vda | 4194304
+disk | volume.data.device | serial:data-volume | /dev/vdb | 4194304
+disk | volume.scratch.device | serial:scratch | /dev/vdc | 4194304
+disk | volume.vault.device | serial:vault | /dev/vdd | 4194304
+network | dhcp | 192.0.2.7/24
+reports | a fake
+release | data root | 1 of 1 | SHA256:owner | 1"
+        ),
+        tables("root", "00000000-0000-0000-0000-000000000001", 0),
+        "volume | root | owner | opened | 2".to_owned(),
+        tables("data", "00000000-0000-0000-0000-000000000002", 3),
+        "volume | data | owner | opened | 2".to_owned(),
+        "root | ext4 | /sbin/init".to_owned(),
+        "writable | disk | the root itself, on its encrypted disk".to_owned(),
+        "mount | data | xfs | /srv/data".to_owned(),
+        tables("scratch", random, 6),
+        "volume | scratch | ephemeral | made | 1".to_owned(),
+        "mount | scratch | ext4 | /scratch".to_owned(),
+        tables("vault", "e90fe15d-9abf-88ae-8095-37d4a662bb91", 9),
+        "volume | vault | sealed | made | 1".to_owned(),
+        "mount | vault | btrfs | /vault".to_owned(),
+        "ssh-host-keys | 1".to_owned(),
+    ];
+    assert_eq!(shown(&receipt), expected.join("\n"));
+    // Owners were shown what had been done until then.
+    let lines = receipt.as_str().split_inclusive('\n');
+    let until: String = lines.take_while(|line| !line.starts_with("release\t")).collect();
+    let until = Receipt::decode(until.as_bytes()).unwrap();
+    assert!(until.entries().last().unwrap().starts_with("reports\t"));
+    assert_eq!(fake.served_head.take().unwrap(), hex(until.head()));
+}
+
+/// What the owner's side predicts of the machine's configuration, written from the
+/// description of the boot, is what PID 1 does.
+fn compared(fake: &Fake, receipt: &str) -> Vec<Line> {
+    let cmdline = fake.file("/proc/cmdline").unwrap();
+    let cmdline = CommandLine::parse(cmdline.as_bytes()).unwrap();
+    let file = fake.file("/etc/ravelin.toml");
+    let order = fake.file("/lib/modules/ravelin.load").unwrap();
+    let public = fake.file("/run/ravelin/ssh_host_keys").unwrap();
+    let blob = PublicKey::from_openssh(public.trim_end()).unwrap().to_bytes().unwrap();
+    let hooks = [Stage::PreRoot, Stage::PostRoot, Stage::PreHandOver].map(|stage| {
+        let directory = Path::new("/etc/ravelin/hooks").join(stage.directory());
+        let nodes = fake.nodes.borrow();
+        let names = nodes.keys().filter(|path| path.parent() == Some(&directory));
+        let names = names.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+        names.map(|name| (stage, name)).collect::<Vec<_>>()
+    });
+    let measured = Measured {
+        config: &config::parse(file.as_deref().map(str::as_bytes), &cmdline).unwrap(),
+        order: Some(&LoadOrder::parse(&order).unwrap()),
+        hooks: &hooks.concat(),
+        host_keys: &HostKeys::new([blob]).unwrap(),
+    };
+    let receipt = Receipt::decode(receipt.as_bytes()).unwrap();
+    compare(&receipt.events().unwrap(), &measured)
+}
+
+#[test]
+fn the_owner_predicts_what_is_done() {
+    let fake = verity();
+    fake.add_file(
+        "/etc/ravelin.toml",
+        "verity.ignore_zero_blocks = true\nwritable.mode = 'root'\nattest.source = 'tsm'",
+    );
+    // As that source is called.
+    let receipt = receipt(&fake).as_str().replace("a fake", "configfs-tsm");
+    let lines = compared(&fake, &receipt);
+    assert!(holds(&lines), "{lines:#?}");
+}
+
+#[test]
+fn the_owner_predicts_an_encrypted_boot() {
+    let fake = encrypted_machine();
+    let receipt = receipt(&fake);
+    let lines = compared(&fake, receipt.as_str());
+    let other = |line: &&Line| !matches!(line.finding, Finding::Predicted { .. });
+    let other: Vec<&Line> = lines.iter().filter(other).collect();
+    // The fake machine's owner is none of the configuration's.
+    assert_eq!(other.len(), 1, "{other:#?}");
+    let Finding::Differs { expected } = &other[0].finding else { panic!("{other:?}") };
+    let (threshold, owner) = expected["owners"].split_once(" of ").unwrap();
+    assert_eq!((threshold, expected.len()), ("1", 1));
+    let by_owner = receipt.as_str().replace("SHA256:owner", owner);
+    assert!(holds(&compared(&fake, &by_owner)));
+    // An encryption that does not authenticate, of whatever volume.
+    let weak = by_owner.replacen(" integrity:32:aead", "", 1);
+    assert!(!holds(&compared(&fake, &weak)));
+}
+
+/// Neither the secrets of the owners nor the keys that follow from them, in any form.
+#[test]
+fn no_key_is_in_a_receipt() {
+    let fake = encrypted_machine();
+    let right = fake.releases.take();
+    release(&fake, vec![volume("root", 1, WRONG), volume("data", 2, DATA)]);
+    fake.releases.borrow_mut().extend(right);
+    let receipt = receipt(&fake);
+    let [root, data] = [(1, ROOT), (2, DATA)].map(|(id, secret)| key(id, &secret));
+    let private = fake.file("/sysroot/etc/ssh/ssh_host_ed25519_key").unwrap();
+    let private = ssh_key::PrivateKey::from_openssh(private).unwrap();
+    let seed = private.key_data().ed25519().unwrap().private.to_bytes();
+    // The fake machine's derived key is [1; 32].
+    for secret in [&ROOT[..], &DATA, &WRONG, &[1; 32], &seed, root.as_bytes(), data.as_bytes()] {
+        for part in secret.chunks_exact(8) {
+            let raw = receipt.as_str().as_bytes().windows(8).any(|bytes| bytes == part);
+            assert!(!raw, "raw {part:02x?}");
+            assert!(!receipt.as_str().to_lowercase().contains(&hex(part)), "hex {part:02x?}");
+        }
+        // At each of the three places that a byte may have in base64.
+        for skip in 0..3 {
+            let text = Base64Unpadded::encode_string(&secret[skip..skip + 12]);
+            assert!(!receipt.as_str().contains(&text), "base64 {text}");
+        }
+    }
+}
