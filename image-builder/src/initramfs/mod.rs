@@ -10,10 +10,12 @@
 //! as well be concatenated with `cat`, because each is padded to 512 bytes.
 //! Where a path is in two archives, the kernel takes the later one.
 //!
-//! [`Reader`] reads an initramfs of whatever origin, strictly.
+//! [`Reader`] reads an initramfs of whatever origin, strictly; [`Contents`] is what PID 1
+//! would act on.
 
 mod archive;
 mod compression;
+mod contents;
 mod entry;
 mod executable;
 mod header;
@@ -24,6 +26,7 @@ mod stream;
 
 pub use archive::{Archive, ArchiveError};
 pub use compression::{Compression, CompressionError, Level, compress};
+pub use contents::{Contents, ContentsError};
 pub use entry::{Entry, Kind};
 pub use executable::{ExecutableError, check_static_executable};
 pub use hooks::{Additions, ExtraFile, Hook, HookError, check_hook};
