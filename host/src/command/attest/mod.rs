@@ -1,5 +1,6 @@
 //! `ravelin attest`.
 
+mod receipt;
 mod store;
 pub(crate) mod target;
 
@@ -11,6 +12,7 @@ use clap::Args;
 use protocol::host_keys::{HostKeys, key_type};
 use serde::Serialize;
 
+use self::receipt::{Compared, Files, NOT_PREDICTED};
 use self::target::{Attested, Target};
 use super::report::verify::{say_warnings, text};
 use crate::attest::known_hosts::fingerprint;
@@ -26,6 +28,7 @@ Examples:
   ravelin attest --address web.example:4777 --policy policy.toml --manifest fleet.toml
   ravelin attest --pin web.instance           # this VM, and none other of its image, …
   ravelin attest --instance web.instance      # … from now on
+  ravelin attest --receipt                    # also what it did at its boot
   ravelin attest --vsock 3 --policy vm-config.toml    # SNPGuard's description
 
 What is checked: that the report is genuine (certificates up to AMD's root, signature), that it
@@ -38,12 +41,21 @@ everything that weakens a guest is refused.
 
 VMs of one image satisfy the same policy. REPORT_ID tells them apart: --pin and --instance.
 
-Exit code 1: refused, every failing check is listed. 4: nobody answered, or with something that is
+--receipt shows the boot receipt: what PID 1 did (docs/formats.md lists the entries), which the
+report binds. Each line is held against what the configuration, the load order and the hooks of
+vm.toml's files predict. What cannot be predicted is named with who decides it: the host (nodes,
+sizes, what DHCP gave), the owners' release, or the image. Any other line is an error of the guest.
+Without --receipt, too, a receipt that does not lead to the head that came with it is no evidence.
+
+Exit code 1: refused, every failing check is listed; with --receipt also if there is none, or it is
+not as predicted. 4: nobody answered, or with something that is
 no evidence.
 
 JSON (\"kind\": \"attest\"): address, nonce, accepted, authentic, time, identity, warnings and checks
 as of `ravelin report verify`, host_keys (a list of type, fingerprint, key in base64), receipt_head
-(64 digits or null).";
+(64 digits or null), with --receipt receipt (null if refused or there is none, or as_predicted and
+lines, each with event, values, and its finding: predicted with decided (by value: host, owners or
+image), differs with expected (by value), unexpected, or missing).";
 
 /// Ask a running VM for evidence, and verify it
 ///
@@ -54,6 +66,11 @@ as of `ravelin report verify`, host_keys (a list of type, fingerprint, key in ba
 pub(crate) struct Attest {
     #[command(flatten)]
     target: Target,
+    /// Show the boot receipt, and compare it with what the VM's files predict
+    ///
+    /// Needs the VM description, whose initramfs and command line are read.
+    #[arg(long)]
+    receipt: bool,
     /// Keep report, certificates, nonce and verdict in this directory
     ///
     /// report.bin, evidence.bin (the answer's body, docs/formats.md), certificates.bin if any came,
@@ -78,6 +95,8 @@ struct Printed<'a> {
     verdict: &'a Verdict,
     host_keys: Vec<Key<'a>>,
     receipt_head: Option<Hex<32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Option<Compared>>,
 }
 
 #[derive(Serialize)]
@@ -89,16 +108,28 @@ struct Key<'a> {
 
 pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
     let prepared = arguments.target.prepare(terminal)?;
+    let files = match arguments.receipt {
+        true => Some(Files::read(arguments.target.vm()?.as_ref())?),
+        false => None,
+    };
     let attested = prepared.attest(terminal)?;
     let Attested { nonce, evidence, verdict, notes } = &attested;
     notes.iter().for_each(|note| terminal.warning(note));
     say_warnings(verdict, terminal);
+    // A refused answer's receipt is anybody's.
+    let compared = files.filter(|_| verdict.accepted()).map(|files| files.compare(evidence));
+    let (compared, nothing) = match compared {
+        Some(Ok(compared)) => (Some(compared), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
     let printed = Printed {
         address: prepared.address.to_string(),
         nonce: hex::encode(nonce),
         verdict,
         host_keys: keys(&evidence.host_keys),
         receipt_head: evidence.receipt_head.map(Hex),
+        receipt: arguments.receipt.then_some(compared),
     };
     if let Some(directory) = &arguments.output {
         store::store(directory, &attested, &printed)?;
@@ -116,12 +147,23 @@ pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
         if let Some(head) = &printed.receipt_head {
             text.field("boot receipt", head);
         }
+        if let Some(Some(compared)) = &printed.receipt {
+            compared.describe(&mut text);
+        }
     }
     terminal.result("attest", &printed, &text)?;
     if let Some(meaning) = attested.unbound() {
         terminal.note(meaning);
     }
     if !verdict.accepted() {
+        return Ok(Exit::CheckFailed);
+    }
+    if let Some(why) = &nothing {
+        terminal.warning(why);
+        return Ok(Exit::CheckFailed);
+    }
+    if matches!(&printed.receipt, Some(Some(compared)) if !compared.as_predicted()) {
+        terminal.warning(NOT_PREDICTED);
         return Ok(Exit::CheckFailed);
     }
     if let Some(path) = &arguments.pin {

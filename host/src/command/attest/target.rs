@@ -140,7 +140,10 @@ impl Target {
     }
 
     /// The VM description, if there is one.
-    fn vm(&self) -> Result<Option<VmFile>> {
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn vm(&self) -> Result<Option<VmFile>> {
         self.vm_path().map(|path| vm_file(&path)).transpose()
     }
 

@@ -1,0 +1,138 @@
+//! `--receipt`: what the VM did at its boot, beside what its files predict.
+
+use std::fs::File;
+use std::io::BufReader;
+
+use attestation::receipt::{Decides, Finding, Line, Measured, compare, holds};
+use image_builder::initramfs::Contents;
+use protocol::cmdline::CommandLine;
+use protocol::config::{self, Config};
+use protocol::hooks::Stage;
+use protocol::load_order::LoadOrder;
+use protocol::responder::Evidence;
+use serde::Serialize;
+
+use crate::failure::{Failure, Remedy, Result};
+use crate::terminal::{Text, causes};
+use crate::vm::VmFile;
+
+/// Said with lines that are not as predicted.
+pub(super) const NOT_PREDICTED: &str = "\
+the boot receipt is not what the files of the VM description predict. The report is genuine, so \
+this is what the guest says of itself; a guest of exactly these files cannot say it. Either the \
+expected measurement is that of other files (--manifest, --measurement), the guest is of another \
+release, or PID 1 has an error: do not use this VM, and report it";
+
+/// What the boot follows from, of the files of a VM.
+pub(super) struct Files {
+    config: Config,
+    order: Option<LoadOrder>,
+    hooks: Vec<(Stage, String)>,
+}
+
+/// A receipt beside what was predicted.
+#[derive(Serialize)]
+pub(super) struct Compared {
+    as_predicted: bool,
+    lines: Vec<Line>,
+}
+
+impl Files {
+    /// Reads initramfs and command line, as PID 1 does.
+    ///
+    /// # Errors
+    /// If they cannot be read, or PID 1 would refuse them.
+    pub(super) fn read(file: Option<&VmFile>) -> Result<Self> {
+        let file = file.ok_or_else(|| {
+            Failure::usage(
+                "--receipt compares with the files of a VM description, and none is named",
+            )
+            .help("name it with --vm")
+        })?;
+        let path = file.initrd()?;
+        let shown = path.display();
+        let opened =
+            File::open(&path).map_err(|error| Failure::new(format!("{shown}: {error}")))?;
+        let refused = |error: &dyn std::error::Error| {
+            let failure = Failure::new(format!("{shown}: {}", causes(error)));
+            failure.help("`ravelin inspect` says more of it; PID 1 would not boot with it")
+        };
+        let contents = Contents::read(BufReader::new(opened)).map_err(|error| refused(&error))?;
+        let cmdline = CommandLine::parse(file.cmdline()?.as_str().as_bytes())
+            .remedy("correct `cmdline` in the VM description")?;
+        let config = config::parse(contents.configuration.as_deref(), &cmdline)
+            .map_err(|error| refused(&error))?;
+        let order =
+            contents.load_order.map(|text| LoadOrder::parse(&String::from_utf8_lossy(&text)));
+        let order = order.transpose().map_err(|error| refused(&error))?;
+        Ok(Self { config, order, hooks: contents.hooks.into_iter().collect() })
+    }
+
+    /// Compares the receipt of an accepted answer.
+    ///
+    /// # Errors
+    /// Why there is nothing to be compared.
+    pub(super) fn compare(&self, evidence: &Evidence) -> std::result::Result<Compared, String> {
+        let Some(receipt) = &evidence.receipt else {
+            return Err(match evidence.receipt_head {
+                None => "the VM has no boot receipt: its PID 1 is of an older release",
+                Some(_) => {
+                    "the report binds a boot receipt that the answer does not have: someone on \
+                     the way took it out"
+                }
+            }
+            .to_owned());
+        };
+        let events = receipt.events().map_err(|error| error.to_string())?;
+        let measured = Measured {
+            config: &self.config,
+            order: self.order.as_ref(),
+            hooks: &self.hooks,
+            host_keys: &evidence.host_keys,
+        };
+        let lines = compare(&events, &measured);
+        Ok(Compared { as_predicted: holds(&lines), lines })
+    }
+}
+
+impl Compared {
+    /// Whether all lines are as predicted.
+    pub(super) fn as_predicted(&self) -> bool {
+        self.as_predicted
+    }
+
+    /// For people.
+    pub(super) fn describe(&self, text: &mut Text) {
+        text.heading("boot receipt, and what the VM's files predict");
+        for Line { event, finding } in &self.lines {
+            let values: Vec<&str> = event.fields().iter().map(|(_, value)| *value).collect();
+            text.field(event.kind(), format!("{}\n{}", values.join("  "), said(finding)));
+        }
+    }
+}
+
+fn said(finding: &Finding) -> String {
+    match finding {
+        Finding::Predicted { decided } => {
+            let mut said = "as predicted".to_owned();
+            for (by, who) in [
+                (Decides::Host, "the host's choice"),
+                (Decides::Owners, "by the owners' release"),
+                (Decides::Image, "of the image"),
+            ] {
+                let names = decided.iter().filter(|(_, of)| **of == by).map(|(name, _)| *name);
+                let names: Vec<&str> = names.collect();
+                if !names.is_empty() {
+                    said.push_str(&format!("; {who}: {}", names.join(", ")));
+                }
+            }
+            said
+        }
+        Finding::Differs { expected } => {
+            let expected = expected.iter().map(|(name, value)| format!("{name} {value}"));
+            format!("NOT PREDICTED: expected {}", expected.collect::<Vec<_>>().join(", "))
+        }
+        Finding::Unexpected => "NOT PREDICTED: nothing is expected here".to_owned(),
+        Finding::Missing => "MISSING: expected here".to_owned(),
+    }
+}
