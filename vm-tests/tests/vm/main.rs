@@ -25,6 +25,7 @@ mod imports;
 mod initramfs;
 mod on_disk;
 mod power_cuts;
+mod receipt;
 mod said;
 mod simulator;
 mod snpguard;

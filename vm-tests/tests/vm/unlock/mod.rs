@@ -9,6 +9,7 @@ mod luks_path;
 mod made;
 mod network;
 mod power_cuts;
+mod receipt;
 mod volumes;
 
 use std::fs;
