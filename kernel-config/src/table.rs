@@ -284,6 +284,11 @@ pub const OPTIONS: &[KernelOption] = &[
         "vsock over virtio is built on it (selected by VIRTIO_VSOCKETS)",
     ),
     // System.
+    built_in(
+        "BLK_DEV_WRITE_MOUNTED",
+        Need::System,
+        "fsck repairs a root that is mounted read-only (encrypted.fsck, systemd-fsck-root)",
+    ),
     built_in("SYSVIPC", Need::System, "programs share memory by System V's calls"),
     built_in("POSIX_MQUEUE", Need::System, "programs have message queues"),
     built_in(

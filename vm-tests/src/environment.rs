@@ -115,6 +115,20 @@ impl Environment {
         self.kernel.join(format!("boot/config-{}", self.version))
     }
 
+    /// Whether it was built with an option, as it is or as a module.
+    ///
+    /// # Panics
+    /// If its configuration cannot be read.
+    #[must_use]
+    pub fn built_with(&self, option: &str) -> bool {
+        let path = self.config();
+        let text = fs::read_to_string(&path).or_fail(path.display());
+        ["y", "m"].iter().any(|value| {
+            let wanted = format!("CONFIG_{option}={value}");
+            text.lines().any(|line| line == wanted)
+        })
+    }
+
     /// Its modules.
     #[must_use]
     pub fn modules(&self) -> PathBuf {

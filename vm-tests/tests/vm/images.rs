@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use vm_tests::{Outcome, Tool, Vm, WorkDir};
+use vm_tests::{Environment, Outcome, Tool, Vm, WorkDir};
 
 use crate::fixtures::{self, BASE, BIG_FILE, BLOCK, check, flip, initramfs, overwrite, tree};
 
@@ -37,6 +37,29 @@ fn a_disk_with_small_blocks_boots() {
 #[test]
 fn bare_files_boot() {
     boots(&["--layout", "bare"]);
+}
+
+/// What nothing here reads, but the kernel: taken as the file system that it is.
+#[test]
+fn a_btrfs_image_boots() {
+    let work = WorkDir::new();
+    let image = work.join("btrfs.img");
+    let mut mkfs = Command::new("mkfs.btrfs");
+    check(mkfs.args(["--quiet", "--shrink", "--rootdir"]).arg(tree()).arg(&image));
+    taken_as_it_is("btrfs", &image, &work);
+}
+
+#[test]
+fn an_xfs_image_boots() {
+    let work = WorkDir::new();
+    let (image, list) = (work.join("xfs.img"), work.join("prototype"));
+    let mut prototype = "-\n0 0\n".to_owned();
+    prototype_of(&tree(), &mut prototype);
+    fs::write(&list, prototype).unwrap();
+    let file = fs::File::create(&image).unwrap();
+    file.set_len(300 << 20).unwrap();
+    check(Command::new("mkfs.xfs").arg("-q").arg("-p").arg(&list).arg(&image));
+    taken_as_it_is("xfs", &image, &work);
 }
 
 /// Attack: the verity superblock in its partition is zeroed, or one bit of it
@@ -131,17 +154,37 @@ fn swapped_partitions_are_refused() {
     let _report = disk.verify(1);
 }
 
-/// Makes an image and boots it: the probe reads a file of it.
+/// Makes an image and boots it.
 #[track_caller]
 fn boots(arguments: &[&str]) {
     let work = WorkDir::new();
-    let disk = Disk::make(&work, arguments);
-    assert!(disk.verify(0).contains("good"));
-    let outcome = disk.vm().add_words(&format!("probe.do=read:{BIG_FILE}")).run();
-    outcome.booted();
-    let read = outcome.console.probe(&format!("read:{BIG_FILE}"));
-    let expected = vm_tests::sha256_of_file(&tree().join("data/big"));
-    assert_eq!(read, format!("3000000 bytes sha256={expected}"));
+    Disk::make(&work, arguments).boots();
+}
+
+fn taken_as_it_is(kind: &str, image: &Path, work: &WorkDir) {
+    let modules = Environment::get().modules().join("kernel/fs").join(kind);
+    if !modules.exists() {
+        eprintln!("SKIPPED: this kernel has no {kind}: {} is missing", modules.display());
+        return;
+    }
+    let disk = Disk::of(image, work, &[]);
+    assert_eq!(disk.sidecar["file_system"]["kind"].as_str(), Some(kind));
+    disk.boots();
+}
+
+/// The description of a directory for mkfs.xfs, which has no other way without a mount.
+fn prototype_of(directory: &Path, list: &mut String) {
+    list.push_str("d--755 0 0\n");
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        list.push_str(&format!("{} ", path.file_name().unwrap().display()));
+        if path.is_dir() {
+            prototype_of(&path, list);
+        } else {
+            list.push_str(&format!("---755 0 0 {}\n", path.display()));
+        }
+    }
+    list.push_str("$\n");
 }
 
 /// An image of the small root.
@@ -154,9 +197,13 @@ struct Disk {
 
 impl Disk {
     fn make(work: &WorkDir, arguments: &[&str]) -> Self {
+        Self::of(&tree(), work, &[&["--root-owned"], arguments].concat())
+    }
+
+    fn of(source: &Path, work: &WorkDir, arguments: &[&str]) -> Self {
         let image = work.join("root.img");
         let mut ravelin = Tool::Ravelin.command();
-        ravelin.args(["--quiet", "image", "verity", "--root-owned", "--from"]).arg(tree());
+        ravelin.args(["--quiet", "image", "verity", "--from"]).arg(source);
         check(ravelin.arg("--output").arg(&image).args(arguments));
         let sidecar: toml::Table =
             fs::read_to_string(work.join("root.img.toml")).unwrap().parse().unwrap();
@@ -190,6 +237,17 @@ impl Disk {
 
     fn boot(&self) -> Outcome {
         self.vm().run()
+    }
+
+    /// The owner's check finds it good, and the probe reads a file of it.
+    #[track_caller]
+    fn boots(&self) {
+        assert!(self.verify(0).contains("good"));
+        let outcome = self.vm().add_words(&format!("probe.do=read:{BIG_FILE}")).run();
+        outcome.booted();
+        let read = outcome.console.probe(&format!("read:{BIG_FILE}"));
+        let expected = vm_tests::sha256_of_file(&tree().join("data/big"));
+        assert_eq!(read, format!("3000000 bytes sha256={expected}"));
     }
 
     /// The owner's check, with the exit code that it must have; what it says.

@@ -35,6 +35,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd", "systemd-analyze checks units in the tests; nothing is started by it"),
     ("umoci", "packs and unpacks the container images that the tests import"),
     ("skopeo", "writes container images in the other forms, for the tests"),
+    ("btrfs-progs", "mkfs.btrfs makes a file system that a test takes as it is"),
+    ("xfsprogs", "mkfs.xfs, the same"),
     ("rpm", "rpmbuild makes the kernel package that a test takes modules from"),
     ("zstd", "reads compressed initramfs back in the tests"),
     ("xz-utils", "makes compressed kernel modules in the tests"),
