@@ -26,6 +26,8 @@ pub enum Tool {
     Ravelin,
     /// The init of small test roots.
     GuestProbe,
+    /// An init that opens a dm-verity root and checks nothing.
+    ReferenceInit,
     /// A Debian root with systemd and openssh-server, as a tar.
     DebianRoot,
     /// The private SSH key that the Debian root lets in.
@@ -46,6 +48,7 @@ impl Tool {
             Tool::Init => "RAVELIN_INIT",
             Tool::Ravelin => "RAVELIN_CLI",
             Tool::GuestProbe => "RAVELIN_GUEST_PROBE",
+            Tool::ReferenceInit => "RAVELIN_REFERENCE_INIT",
             Tool::DebianRoot => "RAVELIN_TEST_ROOT",
             Tool::SshKey => "RAVELIN_TEST_SSH_KEY",
             Tool::Firmware => "RAVELIN_TEST_FIRMWARE",

@@ -14,6 +14,7 @@
 //!   changes, power cuts;
 //! - [`ethernet`] is a network that the test has under its control, with a DHCP
 //!   server that may mean harm;
+//! - [`evil`] is the suite of what a host can do, as data, against any init;
 //! - `src/bin/guest-probe` is the init of small test roots: it prints what it
 //!   sees from the inside.
 //!
@@ -29,6 +30,7 @@ mod console;
 mod digest;
 mod environment;
 pub mod ethernet;
+pub mod evil;
 mod launch;
 pub mod nbd;
 mod outcome;

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::{Console, WorkDir};
 
 /// How a virtual machine stopped; QEMU's own word for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stop {
     /// The guest switched the machine off.
+    #[default]
     PowerOff,
     /// The guest reset the machine: a reboot, or a panic with `panic=-1`.
     Reset,
@@ -18,6 +22,18 @@ pub enum Stop {
     TimeLimit,
     /// QEMU ended for a reason of its own.
     Qemu,
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stop::PowerOff => "power-off",
+            Stop::Reset => "reset",
+            Stop::Panic => "panic",
+            Stop::TimeLimit => "time limit",
+            Stop::Qemu => "end of QEMU",
+        })
+    }
 }
 
 /// A virtual machine that has ended.

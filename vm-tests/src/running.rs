@@ -103,13 +103,23 @@ impl Running {
     #[track_caller]
     pub fn wait_for(&mut self, part: &str) -> String {
         loop {
+            if let Some(line) = self.look_for(part) {
+                return line;
+            }
+            self.check(part);
+        }
+    }
+
+    /// The same; `None` if the machine stops, or its time is up, before that.
+    pub fn look_for(&mut self, part: &str) -> Option<String> {
+        loop {
             // Looked at before the console: what is said last is not missed.
             let ended = self.has_ended();
             if let Some(line) = self.console().lines().find(|line| line.contains(part)) {
-                return line.to_owned();
+                return Some(line.to_owned());
             }
             if ended || Instant::now() >= self.deadline {
-                self.check(part);
+                return None;
             }
             thread::sleep(CONSOLE_INTERVAL);
         }

@@ -41,8 +41,13 @@ pub struct Vm {
 struct Disk {
     /// As QEMU's `-blockdev` has it.
     driver: serde_json::Value,
+    /// What the guest sees, in front of the drive and the serial.
+    device: String,
     serial: String,
 }
+
+/// The device of a disk, unless a test says another.
+const VIRTIO_DISK: &str = "virtio-blk-pci,disable-legacy=on,iommu_platform=true";
 
 impl Vm {
     /// A machine with the test kernel, 512 MiB, one processor, and five minutes
@@ -52,8 +57,13 @@ impl Vm {
     /// If there is no test kernel.
     #[track_caller]
     pub fn new() -> Self {
+        Self::with_kernel(Environment::get().kernel())
+    }
+
+    /// The same with another kernel.
+    pub fn with_kernel(kernel: impl Into<PathBuf>) -> Self {
         Self {
-            kernel: Environment::get().kernel(),
+            kernel: kernel.into(),
             initrd: None,
             cmdline: String::new(),
             disks: Vec::new(),
@@ -63,12 +73,6 @@ impl Vm {
             ssh_port: None,
             extra: Vec::new(),
         }
-    }
-
-    /// Another kernel.
-    pub fn kernel(mut self, path: impl Into<PathBuf>) -> Self {
-        self.kernel = path.into();
-        self
     }
 
     /// The initramfs.
@@ -99,6 +103,17 @@ impl Vm {
         self.file(&path.into(), serial, false)
     }
 
+    /// The disk that was added last is another device than virtio's modern one, in QEMU's
+    /// words: `nvme`.
+    ///
+    /// # Panics
+    /// If there is no disk.
+    #[track_caller]
+    pub fn on(mut self, device: &str) -> Self {
+        device.clone_into(&mut self.disks.last_mut().or_fail("a disk first").device);
+        self
+    }
+
     /// A virtio disk that the test itself serves.
     pub fn served_disk(self, server: &Server, serial: &str) -> Self {
         let socket = server.socket();
@@ -117,7 +132,8 @@ impl Vm {
             driver.insert("node-name".to_owned(), json!(node));
             driver.insert("read-only".to_owned(), json!(read_only));
         }
-        self.disks.push(Disk { driver, serial: serial.to_owned() });
+        let device = VIRTIO_DISK.to_owned();
+        self.disks.push(Disk { driver, device, serial: serial.to_owned() });
         self
     }
 
@@ -197,13 +213,9 @@ impl Vm {
         arguments.option("-append", format!("{} {NO_TIMER_CHECK}", self.cmdline));
         for (index, disk) in self.disks.iter().enumerate() {
             arguments.option("-blockdev", disk.driver.to_string());
-            arguments.option(
-                "-device",
-                format!(
-                    "virtio-blk-pci,drive=disk{index},serial={},disable-legacy=on,iommu_platform=true",
-                    disk.serial
-                ),
-            );
+            let serial = with_commas_doubled(&disk.serial);
+            let device = format!("{},drive=disk{index},serial={serial}", disk.device);
+            arguments.option("-device", device);
         }
         if let Some(port) = self.ssh_port {
             arguments.option("-netdev", format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22"));
@@ -237,9 +249,13 @@ impl Arguments {
     }
 }
 
-/// QEMU doubles commas in option values.
 fn with_path(prefix: &str, path: &Path) -> String {
-    format!("{prefix}{}", utf8(path).replace(',', ",,"))
+    format!("{prefix}{}", with_commas_doubled(utf8(path)))
+}
+
+/// As QEMU has them in option values.
+fn with_commas_doubled(value: &str) -> String {
+    value.replace(',', ",,")
 }
 
 fn utf8(path: &Path) -> &str {

@@ -28,7 +28,7 @@ pub(crate) struct Built {
     pub(crate) simulator_guest: PathBuf,
     /// The init of the tests' small roots.
     pub(crate) guest_probe: Option<PathBuf>,
-    /// The yardstick of the boot benchmark.
+    /// The yardstick of the boot benchmark, and another init for the evil host.
     pub(crate) reference_init: Option<PathBuf>,
 }
 
@@ -82,7 +82,9 @@ pub(crate) fn build(project: &Project, prepared: &Prepared) -> Result<Built> {
 pub(crate) fn build_for_tests(project: &Project, prepared: &Prepared) -> Result<Built> {
     let built = build(project, prepared)?;
     let guest_probe = static_binary(project, prepared, "vm-tests", "guest-probe", &[])?;
-    Ok(Built { guest_probe: Some(guest_probe), ..built })
+    let reference_init = static_binary(project, prepared, "vm-tests", "reference-init", &[])?;
+    let reference_init = Some(reference_init);
+    Ok(Built { guest_probe: Some(guest_probe), reference_init, ..built })
 }
 
 /// Builds what the benchmarks need besides.

@@ -108,6 +108,12 @@ impl<D: Disk> Tampered<D> {
         lock(&self.rules).iter().map(|counted| counted.seen).collect()
     }
 
+    /// Whether each rule has had its turn: it was met more often than it waits.
+    #[must_use]
+    pub fn all_were_in_turn(&self) -> bool {
+        lock(&self.rules).iter().all(|counted| counted.seen > counted.rule.after)
+    }
+
     /// The disk below.
     pub fn inner(&self) -> &D {
         &self.inner
@@ -155,12 +161,10 @@ impl Rule {
 
 /// Changes what a request has of the bytes from `start` on.
 fn put(bytes: &mut [u8], offset: u64, start: u64, change: &[u8], how: impl Fn(&mut u8, u8)) {
-    for (at, change) in (start..).zip(change) {
-        let index = at.checked_sub(offset).and_then(|index| usize::try_from(index).ok());
-        if let Some(byte) = index.and_then(|index| bytes.get_mut(index)) {
-            how(byte, *change);
-        }
-    }
+    let skipped = |by: u64| usize::try_from(by).unwrap_or(usize::MAX);
+    let bytes = bytes.iter_mut().skip(skipped(start.saturating_sub(offset)));
+    let change = change.iter().skip(skipped(offset.saturating_sub(start)));
+    bytes.zip(change).for_each(|(byte, change)| how(byte, *change));
 }
 
 impl<D: Disk> Disk for Tampered<D> {

@@ -14,15 +14,18 @@ use crate::fixtures::{self, BIG_FILE, SmallRoot, check, tree};
 use crate::said::Said;
 
 /// Attack: AML that writes another root hash over the measured one, and the disks that
-/// go with it. Observed with Debian's kernel: the host's root boots, though the
-/// measurement is the owner's: not closed, and `ravelin kernel check` says so.
+/// go with it, on Debian's kernel. Observed: the host's root boots, though the
+/// measurement is the owner's. Closed: it is not, on such a kernel, and `ravelin kernel
+/// check` says so.
 #[test]
 fn aml_against_the_test_kernel_does_what_kernel_check_says() {
     the_host_s_aml(&Environment::get());
 }
 
-/// The same with the kernel of `kernel-config/ravelin.config`. Observed: the kernel
-/// refuses the access, and PID 1 the host's disks. Closed.
+/// Attack: AML that writes another root hash over the measured one, and the disks that go
+/// with it, on the kernel of `kernel-config/ravelin.config`.
+/// Observed: the kernel refuses the access, and PID 1 the host's disks. Closed: AML gets no
+/// access to the guest's own memory.
 #[test]
 fn aml_against_the_fragment_s_kernel_does_what_kernel_check_says() {
     let Some(kernel) = Environment::fragment() else {
@@ -43,7 +46,7 @@ fn the_host_s_aml(kernel: &Environment) {
     let initramfs = initramfs(kernel, root, &work);
     let disks = |data: &Path, hash: &Path| {
         let actions = format!("{} probe.do=read:{BIG_FILE}", fixtures::BASE);
-        let vm = Vm::new().kernel(kernel.kernel()).initrd(&initramfs).cmdline(actions);
+        let vm = Vm::with_kernel(kernel.kernel()).initrd(&initramfs).cmdline(actions);
         vm.disk(data, "data").disk(hash, "hash")
     };
     let read = |outcome: &Outcome| outcome.console.probe(&format!("read:{BIG_FILE}")).to_owned();

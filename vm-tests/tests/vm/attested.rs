@@ -131,8 +131,10 @@ impl Said {
     }
 }
 
-/// The good path, and what stands between owner and VM on it: an SSH server with
-/// another key, and an answer that was recorded.
+/// Attack: on the way between owner and VM stand an SSH server with another key, and an
+/// answer that was recorded. Observed: ssh refuses the server, the verdict the answer
+/// (`report-data.mismatch`); the VM itself is reached. Closed: only bound keys are known
+/// to ssh, and the owner's nonce is in the report.
 #[test]
 fn ssh_reaches_an_attested_vm_and_nothing_else() {
     let owner = Owner::new();
@@ -182,14 +184,12 @@ fn ssh_reaches_an_attested_vm_and_nothing_else() {
         lines.iter().any(|line| line.starts_with("ravelin-respond ") && !line.contains("Uid: 0 "))
     );
 
-    // Attack: a man in the middle with a key of his own, the evidence untouched.
-    // Observed: ssh refuses him. Closed: only bound keys are printed.
+    // A man in the middle with a key of his own, the evidence untouched.
     let middle = ssh_server(&owner.work);
     let config = owner.ssh_config(&["--hostname", "127.0.0.1", "--port", &middle.port.to_string()]);
     refuses(&owner.ssh(&config, "true"), "Host key verification failed");
 
-    // Attack: an answer from before. Observed: refused for its REPORT_DATA.
-    // Closed: the nonce is in it.
+    // An answer from before.
     let replay = replayed(owner.attest);
     let old = owner.attest(&["--address", &format!("127.0.0.1:{replay}")]);
     old.refused(&["report-data.mismatch"]);
@@ -202,10 +202,10 @@ fn ssh_reaches_an_attested_vm_and_nothing_else() {
     machine.finish().stopped(Stop::PowerOff);
 }
 
-/// Two genuine VMs of one image. Attack: the evidence comes from the second, the
-/// connection ends at the first. Observed: refused, the keys differ. Attack: all
-/// of it goes to the second. Observed: accepted, as documented, unless the
-/// instance is pinned.
+/// Attack: a second genuine VM of the same image gives the evidence, or all of it.
+/// Observed: where the connection ends at the first, ssh refuses it; where all goes to the
+/// second, it is accepted, as documented, unless the instance is pinned
+/// (`instance.report-id`). Closed: the keys differ, and a pin names the REPORT_ID.
 #[test]
 fn a_second_genuine_vm_is_another_vm() {
     let (first, second) = (Owner::new(), Owner::new());
@@ -229,7 +229,8 @@ fn a_second_genuine_vm_is_another_vm() {
     drop((machine, other));
 }
 
-/// Another kernel: the same one with bytes at its end that nothing runs.
+/// Attack: another kernel, the same one with bytes at its end that nothing runs.
+/// Observed: `measurement.mismatch`. Closed: the kernel is measured.
 #[test]
 fn another_kernel_is_refused() {
     let owner = Owner::new();
@@ -241,7 +242,8 @@ fn another_kernel_is_refused() {
     refused_measurement(&owner, &changed);
 }
 
-/// Another initramfs: one more file in it.
+/// Attack: another initramfs, with one more file in it. Observed: `measurement.mismatch`.
+/// Closed: the initramfs is measured.
 #[test]
 fn another_initramfs_is_refused() {
     let owner = Owner::new();
@@ -259,7 +261,8 @@ fn another_initramfs_is_refused() {
     refused_measurement(&owner, &changed);
 }
 
-/// One byte of the command line.
+/// Attack: one byte of the command line. Observed: `measurement.mismatch`. Closed: the
+/// command line is measured.
 #[test]
 fn one_byte_of_the_command_line_is_refused() {
     let owner = Owner::new();
@@ -267,7 +270,8 @@ fn one_byte_of_the_command_line_is_refused() {
     refused_measurement(&owner, &changed);
 }
 
-/// Another vCPU count; and `explain` says that this is it.
+/// Attack: another number of processors. Observed: `measurement.mismatch`, and `ravelin
+/// explain` says that this is it. Closed: each processor's first state is measured.
 #[test]
 fn another_vcpu_count_is_refused_and_explained() {
     let owner = Owner::new();
@@ -280,8 +284,9 @@ fn another_vcpu_count_is_refused_and_explained() {
     assert!(said.contains("vCPU") && said.contains('2'), "{said}");
 }
 
-/// A guest policy that lets the host read the VM's memory, and a TCB below what
-/// the owner demands: genuine reports, refused by the policy.
+/// Attack: a guest policy that lets the host read the VM's memory, and firmware below what
+/// the owner demands. Observed: `debug.enabled`, `minimum-tcb.*`. Closed: both are in
+/// every report, and the owner's policy is compared with them.
 #[test]
 fn a_debug_policy_and_an_old_tcb_are_refused() {
     let owner = Owner::new();

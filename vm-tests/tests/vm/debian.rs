@@ -124,8 +124,8 @@ fn the_table_is_the_one_that_veritysetup_makes() {
     machine.finish().stopped(Stop::PowerOff);
 }
 
-/// Attack on what systemd would trust: an SMBIOS credential that writes root's
-/// authorized keys. Observed: it is not imported. Closed: by
+/// Attack: an SMBIOS credential, which systemd would trust, that writes root's authorized
+/// keys. Observed: it is not imported. Closed: by
 /// `systemd.import_credentials=no` of the generated command line; without it the
 /// owner's login is refused and the host's key is there.
 #[test]
@@ -186,8 +186,8 @@ fn a_guest_gets_its_address_from_the_tests_network() {
     machine.finish().stopped(Stop::PowerOff);
 }
 
-/// Attack on what systemd would trust: a swap partition that the host adds to the
-/// disk, to read the guest's memory there. Observed: it is seen and not used.
+/// Attack: a swap partition, which systemd would use, that the host adds to the disk to
+/// read the guest's memory there. Observed: it is seen and not used.
 /// Closed: by `systemd.gpt_auto=no systemd.swap=no`; without them it is active.
 #[test]
 fn swap_space_of_the_host_is_not_used() {

@@ -198,6 +198,12 @@ pub(crate) fn resize(image: &Path, bytes: u64) {
     File::options().write(true).open(image).unwrap().set_len(bytes).unwrap();
 }
 
+/// Joins files, as `cat` does.
+pub(crate) fn concatenate(parts: &[&Path], whole: &Path) {
+    let bytes: Vec<u8> = parts.iter().flat_map(|part| fs::read(part).unwrap()).collect();
+    fs::write(whole, bytes).unwrap();
+}
+
 /// Runs a program that must not fail.
 #[track_caller]
 pub(crate) fn check(command: &mut Command) -> String {

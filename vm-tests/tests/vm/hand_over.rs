@@ -6,8 +6,7 @@ use std::process::Command;
 
 use vm_tests::{Environment, Outcome, Stop, Tool, WorkDir};
 
-use crate::configuration_attacks::concatenate;
-use crate::fixtures::{self, SmallRoot, make_initramfs};
+use crate::fixtures::{self, SmallRoot, concatenate, make_initramfs};
 
 const PAGE: &str = include_str!("../../../docs/initramfs.md");
 

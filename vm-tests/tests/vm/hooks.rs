@@ -6,8 +6,7 @@ use std::process::Command;
 
 use vm_tests::{Outcome, Tool, WorkDir};
 
-use crate::configuration_attacks::concatenate;
-use crate::fixtures::{self, SmallRoot, make_initramfs};
+use crate::fixtures::{self, SmallRoot, concatenate, make_initramfs};
 use crate::hand_over::secrets;
 
 /// An initramfs with these hooks, `STAGE=NAME`.

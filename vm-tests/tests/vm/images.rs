@@ -63,12 +63,12 @@ fn an_xfs_image_boots() {
 }
 
 /// Attack: the verity superblock in its partition is zeroed, or one bit of it
-/// flips. Observed: the machine boots with the identical table, because PID 1
-/// does not read it; the owner's check reports it.
+/// flips. Observed: the machine boots with the identical table, and the owner's check
+/// reports it. Closed: PID 1 does not read it.
 #[test]
 fn a_changed_superblock_changes_nothing_and_is_reported() {
     let work = WorkDir::new();
-    let disk = Disk::make(&work, &[]);
+    let disk = Disk::make(work.path(), &[]);
     let untouched = disk.boot();
     untouched.booted();
     assert!(disk.verify(0).contains("good"));
@@ -79,7 +79,7 @@ fn a_changed_superblock_changes_nothing_and_is_reported() {
     zeroed.booted();
     assert!(disk.verify(1).contains("superblock"));
 
-    let again = Disk::make(&work, &[]);
+    let again = Disk::make(work.path(), &[]);
     flip_bit(&again.image, superblock + 72);
     let flipped = again.boot();
     flipped.booted();
@@ -90,24 +90,25 @@ fn a_changed_superblock_changes_nothing_and_is_reported() {
     }
 }
 
-/// Attack: one bit of the root partition. Observed: PID 1 refuses the block that
-/// it meets, and the owner's check names it.
+/// Attack: one bit of the root partition. Observed: `verity-mismatch`, and the owner's
+/// check names the block. Closed: the root hash vouches for every block.
 #[test]
 fn a_changed_root_is_refused_and_reported() {
     let work = WorkDir::new();
-    let disk = Disk::make(&work, &[]);
+    let disk = Disk::make(work.path(), &[]);
     flip(&disk.image, disk.offset("root") / BLOCK);
     disk.boot().refused("root", "verity-mismatch");
     assert!(disk.verify(1).contains("block 0"));
 }
 
-/// Attack: the partition table is gone, or its checksum is wrong. Observed: no
-/// partition has the identity that is asked for, so the deadline ends it.
+/// Attack: the partition table is gone, or its checksum is wrong. Observed:
+/// `disk-missing`, at the deadline. Closed: no partition has the identity that is asked
+/// for, and nothing else is taken.
 #[test]
 fn a_broken_partition_table_is_refused() {
     let work = WorkDir::new();
     for (offset, bytes) in [(512, [0; 8]), (512 + 16, [0x5a; 8])] {
-        let disk = Disk::make(&work, &[]);
+        let disk = Disk::make(work.path(), &[]);
         overwrite(&disk.image, offset, &bytes);
         let outcome = disk.vm().add_words("ravelin.deadline.disks=500ms").run();
         outcome.refused("disks", "disk-missing").said("no usable partition table");
@@ -115,21 +116,22 @@ fn a_broken_partition_table_is_refused() {
     }
 }
 
-/// Attack: the same disk twice, so that the order decides. Observed: refused.
+/// Attack: the same disk twice, so that the order decides. Observed: `disk-ambiguous`.
+/// Closed: a partition is taken only if there is one of its UUID.
 #[test]
 fn two_disks_with_one_partition_uuid_are_refused() {
     let work = WorkDir::new();
-    let disk = Disk::make(&work, &[]);
+    let disk = Disk::make(work.path(), &[]);
     disk.vm().disk(&disk.image, "another").run().refused("disks", "disk-ambiguous");
 }
 
 /// Attack: the disk ends in the middle of the hash tree; its backup partition
-/// table goes with it. Observed: the kernel has no such partition, or one that is
-/// too small: refused in both cases.
+/// table goes with it. Observed: `disk-missing`. Closed: only a partition that the kernel
+/// has in the table's size is one.
 #[test]
 fn a_truncated_disk_is_refused() {
     let work = WorkDir::new();
-    let disk = Disk::make(&work, &[]);
+    let disk = Disk::make(work.path(), &[]);
     fixtures::resize(&disk.image, disk.offset("verity") + BLOCK);
     let outcome = disk.vm().add_words("ravelin.deadline.disks=500ms").run();
     outcome.refused("disks", "disk-missing");
@@ -137,13 +139,13 @@ fn a_truncated_disk_is_refused() {
 }
 
 /// Attack: the partitions of data and tree change their identities, in a
-/// partition table with right checksums. Observed: each is found where the other
-/// one is, and the tree's is too small for the data. Closed: a partition table
+/// partition table with right checksums. Observed: `disk-too-small`: each is found where
+/// the other one is, and the tree's is too small for the data. Closed: a partition table
 /// only says where to look, the root hash alone vouches for what is there.
 #[test]
 fn swapped_partitions_are_refused() {
     let work = WorkDir::new();
-    let disk = Disk::make(&work, &[]);
+    let disk = Disk::make(work.path(), &[]);
     let guid = |partition: &str| {
         disk.sidecar["layout"]["disk"][partition]["guid"].as_str().unwrap().to_owned()
     };
@@ -158,7 +160,7 @@ fn swapped_partitions_are_refused() {
 #[track_caller]
 fn boots(arguments: &[&str]) {
     let work = WorkDir::new();
-    Disk::make(&work, arguments).boots();
+    Disk::make(work.path(), arguments).boots();
 }
 
 fn taken_as_it_is(kind: &str, image: &Path, work: &WorkDir) {
@@ -167,7 +169,7 @@ fn taken_as_it_is(kind: &str, image: &Path, work: &WorkDir) {
         eprintln!("SKIPPED: this kernel has no {kind}: {} is missing", modules.display());
         return;
     }
-    let disk = Disk::of(image, work, &[]);
+    let disk = Disk::of(image, work.path(), &[]);
     assert_eq!(disk.sidecar["file_system"]["kind"].as_str(), Some(kind));
     disk.boots();
 }
@@ -188,19 +190,19 @@ fn prototype_of(directory: &Path, list: &mut String) {
 }
 
 /// An image of the small root.
-struct Disk {
-    image: PathBuf,
+pub(crate) struct Disk {
+    pub(crate) image: PathBuf,
     hash: Option<PathBuf>,
     sidecar: toml::Table,
-    initramfs: PathBuf,
+    pub(crate) initramfs: PathBuf,
 }
 
 impl Disk {
-    fn make(work: &WorkDir, arguments: &[&str]) -> Self {
+    pub(crate) fn make(work: &Path, arguments: &[&str]) -> Self {
         Self::of(&tree(), work, &[&["--root-owned"], arguments].concat())
     }
 
-    fn of(source: &Path, work: &WorkDir, arguments: &[&str]) -> Self {
+    fn of(source: &Path, work: &Path, arguments: &[&str]) -> Self {
         let image = work.join("root.img");
         let mut ravelin = Tool::Ravelin.command();
         ravelin.args(["--quiet", "image", "verity", "--from"]).arg(source);
@@ -214,12 +216,14 @@ impl Disk {
         Self { image, hash, sidecar, initramfs }
     }
 
-    fn cmdline(&self) -> &str {
-        self.sidecar["cmdline"].as_str().unwrap()
+    /// The kernel command line.
+    pub(crate) fn cmdline(&self) -> String {
+        let words = self.sidecar["cmdline"].as_str().unwrap();
+        format!("{BASE} {words} ravelin.attest.mode=none")
     }
 
     /// Where a partition begins, in bytes.
-    fn offset(&self, partition: &str) -> u64 {
+    pub(crate) fn offset(&self, partition: &str) -> u64 {
         let offset = self.sidecar["layout"]["disk"][partition]["offset"].as_integer().unwrap();
         u64::try_from(offset).unwrap()
     }
@@ -227,7 +231,7 @@ impl Disk {
     fn vm(&self) -> Vm {
         let vm = Vm::new()
             .initrd(&self.initramfs)
-            .cmdline(format!("{BASE} {} ravelin.attest.mode=none", self.cmdline()))
+            .cmdline(self.cmdline())
             .disk(&self.image, "ravelin-root");
         match &self.hash {
             Some(hash) => vm.disk(hash, "ravelin-hash"),

@@ -3,10 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use vm_tests::{Environment, Stop, WorkDir};
+use vm_tests::{Stop, WorkDir};
 
-use crate::configuration_attacks::concatenate;
-use crate::fixtures::{self, SmallRoot, make_initramfs};
+use crate::fixtures::{self, SmallRoot, concatenate, make_initramfs};
 
 /// The kernel reads it plain, compressed, and in pieces that `cat` has joined:
 /// plain ones and separately compressed ones.
@@ -75,27 +74,8 @@ fn the_initramfs_is_freed() {
     assert!(without.saturating_sub(with) < 32 << 10, "{without} KiB free without, {with} with");
 }
 
-/// Modules of another kernel are refused by name and not by chance.
-#[test]
-fn modules_of_another_kernel_are_refused() {
-    let root = SmallRoot::get();
-    let work = WorkDir::new();
-    let version = Environment::get().kernel_version().to_owned();
-    // Later archives win: only the load order is another one.
-    let directory = work.join("lib/modules");
-    fs::create_dir_all(&directory).unwrap();
-    let load = "# ravelin load order 1\nkernel 5.10.0-other\n";
-    fs::write(directory.join("ravelin.load"), load).unwrap();
-    let archive = "find lib | cpio --create --format=newc --quiet > other.cpio";
-    fixtures::check(Command::new("sh").args(["-c", archive]).current_dir(work.path()));
-    let initramfs = work.join("initramfs");
-    concatenate(&[&root.initramfs, &work.join("other.cpio")], &initramfs);
-    let outcome = root.vm().initrd(initramfs).run();
-    outcome.refused("modules", "other-kernel").said("5.10.0-other").said(&version);
-}
-
-/// Attack on the archive: PID 1 is not in it. The kernel panics and resets; it
-/// has no shell to fall back to.
+/// Attack: PID 1 is not in the initramfs. Observed: the kernel panics and resets. Closed:
+/// it has no shell to fall back to, and it is another measurement.
 #[test]
 fn without_pid_1_the_machine_resets() {
     let root = SmallRoot::get();

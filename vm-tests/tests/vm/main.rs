@@ -10,12 +10,12 @@
 mod aml;
 mod attested;
 mod boots;
-mod configuration_attacks;
 mod containers;
 mod debian;
 mod disk_attacks;
 mod encrypted;
 mod evidence;
+mod evil;
 mod fixtures;
 mod hand_over;
 mod harness;

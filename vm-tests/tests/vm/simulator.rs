@@ -15,7 +15,9 @@ use attestation::measurement::{
 use attestation::policy::{Exception, Policy};
 use attestation::report::{Hex, Report};
 use attestation::verify::{ReportData, Request, Verdict, verify};
-use vm_tests::{Environment, Launch, NO_TIMER_CHECK, Outcome, Ssh, Stop, WorkDir, free_port};
+use vm_tests::{
+    Environment, Launch, NO_TIMER_CHECK, Outcome, Running, Ssh, Stop, WorkDir, free_port,
+};
 
 use crate::debian;
 use crate::fixtures::{Settings, SmallRoot, directory};
@@ -62,7 +64,11 @@ impl Described {
     }
 
     pub(crate) fn with(settings: &Settings, actions: &str) -> Self {
-        let cmdline = format!("{settings} {NO_TIMER_CHECK} probe.do={actions}");
+        Self::with_words(settings, &format!("probe.do={actions}"))
+    }
+
+    pub(crate) fn with_words(settings: &Settings, words: &str) -> Self {
+        let cmdline = format!("{settings} {NO_TIMER_CHECK} {words}");
         Self { cmdline, vcpus: 1, cpu: "EPYC-v4", policy: 0x3_0000 }
     }
 
@@ -75,6 +81,11 @@ impl Described {
 
     /// Starts it by `ravelin launch`, and waits for its end.
     pub(crate) fn launch(&self, simulator: &[&str]) -> Outcome {
+        self.start(simulator).finish()
+    }
+
+    /// Starts it by `ravelin launch`.
+    pub(crate) fn start(&self, simulator: &[&str]) -> Running {
         let root = SmallRoot::get();
         let work = WorkDir::new();
         let vm = work.join("vm.toml");
@@ -101,23 +112,34 @@ impl Described {
         for argument in simulator {
             launch = launch.simulator_argument(argument);
         }
-        launch.start().finish()
+        launch.start()
     }
 
     /// What the owner computes.
     pub(crate) fn measurement(&self) -> [u8; 48] {
-        let open = |path: &Path| fs::File::open(path).unwrap();
-        let boot = DirectBoot {
-            kernel: &mut open(&Environment::get().kernel()),
-            initrd: Some(&mut open(&SmallRoot::get().initramfs)),
-            cmdline: self.cmdline.as_bytes(),
-        };
-        let (firmware, kernel) = prepare(open(firmware()), Some(boot)).unwrap();
-        let launch = LaunchMeasurement::new(&firmware, kernel.as_ref(), VmmKind::Qemu).unwrap();
-        let cpu: CpuType = self.cpu.parse().unwrap();
-        let vcpus = self.vcpus.try_into().unwrap();
-        *launch.digest(vcpus, cpu.signature(), GuestFeatures::default()).as_bytes()
+        let (kernel, initrd) = (Environment::get().kernel(), &SmallRoot::get().initramfs);
+        launch_digest(&kernel, initrd, &self.cmdline, self.vcpus, self.cpu)
     }
+}
+
+/// The launch measurement with the firmware of these tests.
+pub(crate) fn launch_digest(
+    kernel: &Path,
+    initrd: &Path,
+    cmdline: &str,
+    vcpus: u32,
+    cpu: &str,
+) -> [u8; 48] {
+    let open = |path: &Path| fs::File::open(path).unwrap();
+    let boot = DirectBoot {
+        kernel: &mut open(kernel),
+        initrd: Some(&mut open(initrd)),
+        cmdline: cmdline.as_bytes(),
+    };
+    let (firmware, kernel) = prepare(open(firmware()), Some(boot)).unwrap();
+    let launch = LaunchMeasurement::new(&firmware, kernel.as_ref(), VmmKind::Qemu).unwrap();
+    let cpu: CpuType = cpu.parse().unwrap();
+    *launch.digest(vcpus.try_into().unwrap(), cpu.signature(), GuestFeatures::default()).as_bytes()
 }
 
 /// What one `tsm` action gave.

@@ -20,9 +20,9 @@ fn write_at(path: &std::path::Path, offset: u64, bytes: &[u8]) {
     OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();
 }
 
-/// Attack: the superblock of dm-integrity is changed, field by field; it is wiped.
-/// Observed: refused before a table is loaded. Closed: it has to be the computed bytes.
-/// (DIRTY_BITMAP made a 6.12 kernel oops.)
+/// Attack: the superblock of dm-integrity is changed, field by field (one, DIRTY_BITMAP,
+/// made a 6.12 kernel oops); it is wiped. Observed: refused before a table is loaded.
+/// Closed: it has to be the computed bytes.
 #[test]
 fn a_changed_superblock_is_never_shown_to_the_kernel() {
     let owner = Machine::new();
@@ -90,8 +90,8 @@ fn a_disk_of_an_earlier_epoch_is_refused() {
     machine.finish().booted().said("epoch");
 }
 
-/// Attacks with keys: another key than the disk's, another disk's specification, an
-/// owner who is none. Observed: each named, the guest waits on. Closed: check block,
+/// Attack: another key than the disk's, another disk's specification, an owner who is
+/// none. Observed: each named, the guest waits on. Closed: check block,
 /// derivation of the key from the specification, signature.
 #[test]
 fn wrong_keys_and_wrong_owners_are_told_and_change_nothing() {

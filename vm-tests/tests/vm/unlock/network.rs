@@ -59,7 +59,8 @@ fn offers_of_no_use_are_not_asked_for() {
 }
 
 /// Attack: there is no answer, or the offer is never given, or taken back. Observed: the
-/// boot ends by name at its deadline, and says how far it came.
+/// boot ends by name at its deadline, and says how far it came. Closed: a deadline, and no
+/// address but one that was given.
 #[test]
 fn a_server_that_gives_nothing_ends_the_boot_by_name() {
     refused(Behaviour::Silent, "none was answered");
@@ -70,7 +71,7 @@ fn a_server_that_gives_nothing_ends_the_boot_by_name() {
 /// Attack: beside the honest answer there are all the useless ones, those of another
 /// server, which takes back what it never gave and gives what was asked of the first,
 /// and a storm of others. Observed: the guest has the honest address and is unlocked
-/// over it.
+/// over it. Closed: strict reading; an answer counts only from the server that offered.
 #[test]
 fn an_honest_answer_among_hostile_ones_is_found() {
     let owner = on_the_wire("network.link = \"driver:virtio_net\"\n");
@@ -89,7 +90,8 @@ fn an_honest_answer_among_hostile_ones_is_found() {
 }
 
 /// Attack: a DHCP server that misbehaves for a while, and then gives more than was asked
-/// for. Observed: the guest gets its address and is unlocked over it.
+/// for. Observed: the guest gets its address and is unlocked over it. Closed: each try
+/// begins anew, and what is not understood is skipped.
 #[test]
 fn a_guest_outlasts_a_server_that_misbehaves() {
     let owner = on_the_wire("");

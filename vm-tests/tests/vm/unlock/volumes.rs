@@ -47,8 +47,7 @@ fn an_owners_volume_is_made_once_and_kept() {
 
     let owner = owner.doing("read:/srv/file,list:/srv");
     let mut machine = owner.start();
-    // Attack: the host wipes the disk. Observed: refused by name, and nothing is written.
-    // Closed: the permission was for the first time.
+    // The host wipes the disk: refused, as the permission was for the first time.
     let disk = owner.path("data.img");
     let kept = keep(&disk);
     wipe(&disk);
@@ -136,7 +135,7 @@ fn sealed_volumes_are_kept_and_ephemeral_ones_are_not() {
     assert_eq!(sha256_of_file(&disks[0]), before);
 }
 
-/// Attack: a sealed volume is wiped. Observed: refused by name, and nothing is written.
+/// Attack: a sealed volume is wiped. Observed: `volume-blank`, and nothing is written.
 /// Closed: only `provision = "if-blank"` lets PID 1 format it.
 #[test]
 fn a_wiped_sealed_volume_is_refused_without_permission() {
