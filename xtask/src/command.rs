@@ -1,7 +1,7 @@
 //! Running other programs, with errors that show the command.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -72,6 +72,16 @@ fn show_end(log: &Path) {
     for line in lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES)) {
         eprintln!("  | {line}");
     }
+}
+
+/// What is printed while things are built goes to standard error: standard
+/// output is for the result alone.
+pub(crate) fn keeping_stdout_clean<T>(action: impl FnOnce() -> Result<T>) -> Result<T> {
+    let stdout = rustix::io::dup(io::stdout()).context("keep standard output")?;
+    rustix::stdio::dup2_stdout(io::stderr()).context("redirect standard output")?;
+    let result = action();
+    rustix::stdio::dup2_stdout(stdout).context("restore standard output")?;
+    result
 }
 
 /// `program`, through sudo when this process is not root.

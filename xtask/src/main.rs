@@ -9,6 +9,7 @@ mod command;
 mod demo;
 mod dependencies;
 mod dist;
+mod evil_host;
 mod fuzz;
 mod kernel;
 mod layers;
@@ -40,6 +41,8 @@ enum Chore {
     Demo(demo::Arguments),
     /// Format, lints, layers, then every test, virtual machines included
     Test(test::Arguments),
+    /// Hold any init against the scenarios of an evil host
+    EvilHost(evil_host::Arguments),
     /// Build the kernel of kernel-config/ravelin.config, once, into the cache
     Kernel(kernel::Arguments),
     /// Build what a release consists of, reproducibly, into target/dist
@@ -72,6 +75,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Build => build::run(&project),
         Chore::Demo(arguments) => demo::run(&project, &arguments),
         Chore::Test(arguments) => test::run(&project, &arguments),
+        Chore::EvilHost(arguments) => evil_host::run(&project, &arguments),
         Chore::Kernel(arguments) => kernel::run(&project, &arguments),
         Chore::Dist => dist::run(&project),
         Chore::Fuzz(arguments) => fuzz::run(&project, &arguments),

@@ -23,7 +23,6 @@ mod unlock;
 mod verification;
 mod verity;
 
-use std::io;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -102,7 +101,7 @@ struct Outcome {
 }
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
-    let samples = keeping_stdout_clean(|| {
+    let samples = command::keeping_stdout_clean(|| {
         let prepared = setup::ensure(project)?;
         let built = build::build_for_bench(project, &prepared)?;
         measure(project, &prepared, &built, arguments)
@@ -122,16 +121,6 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         bail!("{}", complaints.join("\n"));
     }
     Ok(())
-}
-
-/// What is printed while things are built goes to standard error: standard
-/// output is for the result alone.
-fn keeping_stdout_clean<T>(action: impl FnOnce() -> Result<T>) -> Result<T> {
-    let stdout = rustix::io::dup(io::stdout()).context("keep standard output")?;
-    rustix::stdio::dup2_stdout(io::stderr()).context("redirect standard output")?;
-    let result = action();
-    rustix::stdio::dup2_stdout(stdout).context("restore standard output")?;
-    result
 }
 
 fn measure(
