@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 
 use crate::command;
+use crate::metadata::{self, Dependency, Package};
 use crate::project::Project;
 
 /// Crates of which PID 1 has two versions. Neither is cryptography; all end in the same
@@ -23,33 +23,9 @@ pub(crate) struct Arguments {
     deny: bool,
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    manifest_path: PathBuf,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    rename: Option<String>,
-    optional: bool,
-    /// `None` is a normal dependency, else `"build"` or `"dev"`.
-    kind: Option<String>,
-}
-
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
-    let json =
-        command::stdout(project.cargo().args(["metadata", "--no-deps", "--format-version=1"]))?;
-    let metadata: Metadata = serde_json::from_str(&json).context("read cargo metadata")?;
     let mut faults = Vec::new();
-    for package in &metadata.packages {
+    for package in &metadata::packages(project)? {
         faults.extend(unused(package)?);
     }
     faults.extend(twice(&duplicates_in_init(project)?));
@@ -77,16 +53,14 @@ fn unused(package: &Package) -> Result<Vec<String>> {
     let unused = package.dependencies.iter().filter(|dependency| {
         // An optional one may be there for a benchmark: a dev-dependency cannot be optional.
         let anywhere = dependency.optional || dependency.kind.as_deref() == Some("dev");
-        !names(if anywhere { &all } else { &shipped }, &dependency.identifier())
+        !names(if anywhere { &all } else { &shipped }, &identifier(dependency))
     });
     Ok(unused.map(|found| format!("{} does not use {}", package.name, found.name)).collect())
 }
 
-impl Dependency {
-    /// The crate's name in a source file.
-    fn identifier(&self) -> String {
-        self.rename.as_ref().unwrap_or(&self.name).replace('-', "_")
-    }
+/// The crate's name in a source file.
+fn identifier(dependency: &Dependency) -> String {
+    dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_")
 }
 
 /// Adds every Rust file at or below `path`, if there is one.

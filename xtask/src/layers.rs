@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use anyhow::{Result, bail};
 
 use crate::command;
+use crate::metadata::{self, Package};
 use crate::project::Project;
 
 /// A crate and what of ours it may build on; `None` is anything.
@@ -50,37 +50,17 @@ const NEVER_BELOW: &[(&str, &[&str])] = &[
     ("host", &["init", "simulator", "libcryptsetup-rs-sys"]),
 ];
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    /// `None` is a normal dependency, else `"build"` or `"dev"`.
-    kind: Option<String>,
-}
-
 pub(crate) fn run(project: &Project) -> Result<()> {
-    let json =
-        command::stdout(project.cargo().args(["metadata", "--no-deps", "--format-version=1"]))?;
-    let metadata: Metadata = serde_json::from_str(&json).context("read cargo metadata")?;
-    let mut faults = forbidden_edges(&metadata.packages);
+    let packages = metadata::packages(project)?;
+    let mut faults = forbidden_edges(&packages);
     for (package, never) in NEVER_BELOW {
-        if metadata.packages.iter().any(|known| known.name == *package) {
+        if packages.iter().any(|known| known.name == *package) {
             let below = everything_below(project, package)?;
             faults.extend(found_below(package, never, &below));
         }
     }
     if faults.is_empty() {
-        println!("layers: {} crates build on each other as designed", metadata.packages.len());
+        println!("layers: {} crates build on each other as designed", packages.len());
         return Ok(());
     }
     for fault in &faults {
@@ -140,16 +120,19 @@ fn everything_below(project: &Project, package: &str) -> Result<BTreeSet<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::Dependency;
 
     fn package(name: &str, dependencies: &[(&str, Option<&str>)]) -> Package {
         let dependencies = dependencies
             .iter()
             .map(|(name, kind)| Dependency {
                 name: (*name).to_owned(),
+                rename: None,
+                optional: false,
                 kind: kind.map(str::to_owned),
             })
             .collect();
-        Package { name: name.to_owned(), dependencies }
+        Package { name: name.to_owned(), manifest_path: "Cargo.toml".into(), dependencies }
     }
 
     #[test]

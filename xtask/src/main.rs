@@ -13,6 +13,7 @@ mod evil_host;
 mod fuzz;
 mod kernel;
 mod layers;
+mod metadata;
 mod project;
 mod purity;
 mod setup;
