@@ -131,15 +131,15 @@ fn deny(project: &Project) -> Result<()> {
         install.args(["install", "--locked", "cargo-deny", "--root"]);
         command::run(install.arg(project.cache.join("cargo-deny")))?;
     }
-    let check = |what: &[&str]| {
+    let deny = |arguments: &[&str]| {
         let mut deny = std::process::Command::new(&program);
-        command::run(deny.current_dir(&project.root).arg("check").args(what))
+        command::run(deny.current_dir(&project.root).args(arguments))
     };
-    check(&["licenses", "bans", "sources"])?;
-    if let Err(error) = check(&["advisories"]) {
+    deny(&["--offline", "check", "licenses", "bans", "sources"])?;
+    if let Err(error) = deny(&["check", "advisories"]) {
         // The network may be what failed, and a copy from earlier be there.
         println!("dependencies: {error:#}; once more with the advisories that are here");
-        check(&["advisories", "--disable-fetch"])?;
+        deny(&["--offline", "check", "advisories"])?;
     }
     Ok(())
 }
