@@ -25,11 +25,12 @@ pub(crate) fn ours(scratch: &Path) -> Result<(Bootable, Archive)> {
     let [bare, modules] = ["base", "modules"].map(|name| scratch.join(format!("{name}.cpio")));
     run(&mut part("base", &bare)?)?;
     let of_the_kernel = crate::sizes::modules()?;
-    // Nobody else makes a report: no modules for one.
+    // Nobody else makes a report: no modules for one. The configuration that says so is a
+    // few bytes beside the modules.
     let config = scratch.join("ravelin.toml");
     fs::write(&config, "attest.mode = \"none\"\n").context("write a configuration")?;
     let mut part = part("modules", &modules)?;
-    part.arg("--config").arg(config);
+    part.args(["--part", "config", "--config"]).arg(config);
     run(part.args(["--filesystem", "ext4", "--kernel-modules"]).arg(of_the_kernel))?;
     let path = joined(&bare, &modules)?;
     let archive = Archive {

@@ -98,8 +98,7 @@ impl Machine {
         let common = common.join(" ");
         let root_hash = text(&disks.image, "root_hash")?;
         let (cmdline, disk) = match init {
-            // Nobody could sign a report, and nobody else makes one.
-            Init::Ravelin => (format!("{words} ravelin.attest.mode=none"), &disks.verity),
+            Init::Ravelin => (words.to_owned(), &disks.verity),
             Init::Dracut => (
                 format!(
                     "{common} root=/dev/mapper/root ro rootfstype=ext4 rootflags=noload \
