@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -11,11 +12,25 @@ use crate::tools::ravelin;
 use crate::usage::program;
 
 const ROUNDS: usize = 5;
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks a VM that runs.
 pub(crate) fn measure(vm: &Path, trust_root: &Path, ssh_port: u16) -> Result<Vec<KnownHosts>> {
     let owner = Owner { vm: vm.to_owned(), trust_root: trust_root.to_owned() };
+    // The responder answers before systemd has started sshd.
+    let start = Instant::now();
+    while program(&mut keyscan(ssh_port)).is_err() {
+        anyhow::ensure!(start.elapsed() < PATIENCE, "sshd does not answer");
+        std::thread::sleep(Duration::from_secs(1));
+    }
     (0..ROUNDS).map(|_| owner.round(ssh_port)).collect()
+}
+
+/// The same keys, and no proof.
+fn keyscan(port: u16) -> Command {
+    let mut keyscan = Command::new("ssh-keyscan");
+    keyscan.args(["-q", "-t", "ed25519", "-p", &port.to_string(), "127.0.0.1"]);
+    keyscan
 }
 
 struct Owner {
@@ -31,9 +46,7 @@ impl Owner {
         let (lines, cold) = program(&mut self.ask()?)?;
         let key = lines.split_whitespace().nth(2).context("no key was printed")?;
         let (_, remembered) = program(self.ask()?.arg(key))?;
-        let mut keyscan = Command::new("ssh-keyscan");
-        keyscan.args(["-q", "-t", "ed25519", "-p", &ssh_port.to_string(), "127.0.0.1"]);
-        let (scanned, keyscan) = program(&mut keyscan)?;
+        let (scanned, keyscan) = program(&mut keyscan(ssh_port))?;
         anyhow::ensure!(scanned.contains(key), "ssh-keyscan has found another key");
         Ok(KnownHosts { cold: cold.wall, remembered: remembered.wall, keyscan: keyscan.wall })
     }
