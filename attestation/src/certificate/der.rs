@@ -3,7 +3,7 @@
 //! were given; nothing is encoded again to be verified.
 
 use x509_cert::der::asn1::BitStringRef;
-use x509_cert::der::{Decode, Reader, SliceReader, pem};
+use x509_cert::der::{Decode, ErrorKind, Reader, SliceReader, pem};
 
 use super::error::CertificateError;
 
@@ -25,9 +25,52 @@ impl<'a> Signed<'a> {
             Ok((inner.tlv_bytes()?, inner.tlv_bytes()?, BitStringRef::decode(inner)?))
         })?;
         reader.finish(())?;
+        if !lengths_fit(body) {
+            return Err(x509_cert::der::Error::from(ErrorKind::Overlength).into());
+        }
         let signature = signature.as_bytes().ok_or(CertificateError::SignatureBits)?;
         Ok(Self { body, algorithm, signature })
     }
+}
+
+/// How deep values may be inside of each other. (AMD's certificates have 8 levels.)
+const DEPTH: u8 = 32;
+
+/// Whether each value, and each one inside of it, ends within what it is in. The decoder
+/// makes room for an INTEGER before it looks whether there are so many bytes.
+pub(super) fn lengths_fit(bytes: &[u8]) -> bool {
+    fit(bytes, DEPTH)
+}
+
+fn fit(mut bytes: &[u8], depth: u8) -> bool {
+    const CONSTRUCTED: u8 = 0x20;
+    while !bytes.is_empty() {
+        let Some((tag, value, rest)) = value(bytes) else { return false };
+        if tag & CONSTRUCTED != 0 && !depth.checked_sub(1).is_some_and(|depth| fit(value, depth)) {
+            return false;
+        }
+        bytes = rest;
+    }
+    true
+}
+
+/// Tag, value and what follows (X.690, section 8.1).
+fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[tag, length], rest) = bytes.split_first_chunk::<2>()?;
+    // A tag of several bytes is in no certificate.
+    if tag & 0x1f == 0x1f {
+        return None;
+    }
+    let (length, rest) = match length {
+        0..=0x7f => (usize::from(length), rest),
+        0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+            (digits.iter().fold(0, |number, digit| number << 8 | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    let (value, rest) = rest.split_at_checked(length)?;
+    Some((tag, value, rest))
 }
 
 /// The DER in `bytes`, which are PEM labelled `label` or the DER itself.
@@ -57,4 +100,30 @@ pub(super) fn from_pem_or_der(
 /// Whether the bytes are PEM rather than DER, which begins with a tag.
 pub(super) fn is_pem(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"-----BEGIN ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_ends_within_what_it_is_in() {
+        for fits in [&b"\x30\x03\x02\x01\x05"[..], b"\x02\x81\x01\x05", b"\x04\x02\x30\x7f", b""] {
+            assert!(lengths_fit(fits), "{fits:x?}");
+        }
+        for wrong in [
+            &b"\x30\x05\x02\x83\xe6\x81\x85"[..],
+            b"\x30\x03\x02\x02\x05",
+            b"\x02\x85\x00\x00\x00\x00\x01\x05",
+            b"\x30\x80\x00\x00",
+            b"\x1f\x81\x01\x00",
+            b"\x30",
+        ] {
+            assert!(!lengths_fit(wrong), "{wrong:x?}");
+        }
+        let deep = (0..200).fold(Vec::new(), |inner: Vec<u8>, _| {
+            [&[0x30, 0x82][..], &u16::try_from(inner.len()).unwrap().to_be_bytes(), &inner].concat()
+        });
+        assert!(!lengths_fit(&deep));
+    }
 }

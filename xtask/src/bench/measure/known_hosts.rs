@@ -29,7 +29,7 @@ pub(crate) fn measure(vm: &Path, trust_root: &Path, ssh_port: u16) -> Result<Vec
 /// The same keys, and no proof.
 fn keyscan(port: u16) -> Command {
     let mut keyscan = Command::new("ssh-keyscan");
-    keyscan.args(["-q", "-t", "ed25519", "-p", &port.to_string(), "127.0.0.1"]);
+    keyscan.args(["-t", "ed25519", "-p", &port.to_string(), "127.0.0.1"]);
     keyscan
 }
 
