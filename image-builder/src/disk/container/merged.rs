@@ -223,6 +223,10 @@ impl Merged {
                 TreeError::Member { path: member.to_vec(), problem }
             }
         })?;
+        if found.split(|&byte| byte == b'/').any(|part| part.starts_with(WHITEOUT)) {
+            let problem = "lies below a symbolic link to the name of a whiteout";
+            return Err(TreeError::Member { path: member.to_vec(), problem });
+        }
         if !found.is_empty() && self.inode(&found).is_some_and(|inode| !inode.is_directory()) {
             return Err(TreeError::NotADirectory { path: member.to_vec(), parent: found });
         }
