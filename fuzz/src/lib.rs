@@ -21,9 +21,6 @@ pub use cost::Cost;
 pub use mutate::{Numbers, mutate};
 pub use targets::TARGETS;
 
-/// The longest input of a fuzzer, in bytes.
-pub const MAX_INPUT: usize = 16384;
-
 /// The most processor time that an input may take, in the fuzzer's build. Tests do not ask
 /// for it: there the build is another.
 pub const TIME: Duration = Duration::from_millis(100);
@@ -34,8 +31,8 @@ pub struct Target {
     pub name: &'static str,
     /// Feeds it.
     pub run: fn(&[u8]),
-    /// The most bytes that it may hold at a time for an input of [`MAX_INPUT`] bytes, what
-    /// the target itself builds around the input included.
+    /// The most bytes that it may hold at a time for the longest input that
+    /// `cargo xtask fuzz` makes (16 KiB), what the target itself builds around it included.
     pub memory: usize,
     /// Inputs that it accepts, by name; the same ones every time.
     pub seeds: fn() -> Vec<Vec<u8>>,

@@ -22,7 +22,6 @@ use std::path::Path;
 use common::{Ran, codes, run};
 use image_builder::initramfs::{Archive, Compression, assemble, configuration};
 use protocol::responder::{Evidence, answer};
-use protocol::text::hex;
 use responder_support::{
     AT, Responder, at_home, evidence, host_keys, vm, with_receipt, write_root,
 };
@@ -64,8 +63,8 @@ impl Home {
         let json = run(home, &["measure", "--json"]).ok().json();
         let mut draft = vm();
         draft.set(0x90, &hex::decode(json["measurement"].as_str().unwrap()).unwrap());
-        let order = hex(&Sha256::digest(ORDER));
-        let keys = hex(&Sha256::digest(host_keys(1).encode()));
+        let order = hex::encode(Sha256::digest(ORDER));
+        let keys = hex::encode(Sha256::digest(host_keys(1).encode()));
         let good = format!(
             "configuration\tplain\t{SETTINGS}\nhook\tpre-root\t10-look\n\
              modules\t6.12.1\t1\t{order}\nharden\tpointers kexec bpf sysrq\tnone\n\

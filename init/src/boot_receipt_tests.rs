@@ -9,7 +9,6 @@ use protocol::hooks::Stage;
 use protocol::host_keys::HostKeys;
 use protocol::load_order::LoadOrder;
 use protocol::receipt::Receipt;
-use protocol::text::hex;
 use sha2::{Digest as _, Sha256};
 use ssh_encoding::base64::{Base64Unpadded, Encoding as _};
 use ssh_key::PublicKey;
@@ -28,7 +27,7 @@ fn receipt(fake: &Fake) -> Receipt {
     assert_eq!(fake.file("/run/ravelin/receipt").unwrap(), receipt.as_str());
     let json: serde_json::Value =
         serde_json::from_str(&fake.file("/run/ravelin/evidence.json").unwrap()).unwrap();
-    assert_eq!(json["receipt_head"], hex(receipt.head()));
+    assert_eq!(json["receipt_head"], hex::encode(receipt.head()));
     assert!(receipt.events().is_ok());
     receipt
 }
@@ -62,7 +61,7 @@ fn a_verity_boot_says_what_it_did() {
     let fake = verity();
     fake.module_error.replace(Some(("sha256.ko".to_owned(), nix::libc::ENODEV)));
     let order = fake.file("/lib/modules/ravelin.load").unwrap();
-    let order = hex(&Sha256::digest(order));
+    let order = hex::encode(Sha256::digest(order));
     let hash = "00112233445566778899aabbccddeeff".repeat(2);
     let expected = format!(
         "\
@@ -107,7 +106,7 @@ fn the_keys_are_those_of_the_report() {
     let public = fake.file("/run/ravelin/ssh_host_keys").unwrap();
     let blob = PublicKey::from_openssh(public.trim_end()).unwrap().to_bytes().unwrap();
     let keys = HostKeys::new([blob]).unwrap();
-    let digest = hex(&Sha256::digest(keys.encode()));
+    let digest = hex::encode(Sha256::digest(keys.encode()));
     assert_eq!(receipt.entries().last().unwrap(), format!("ssh-host-keys\t1\t{digest}"));
 }
 
@@ -133,7 +132,7 @@ fn an_encrypted_boot_says_whose_keys_opened_what() {
     fake.releases.borrow_mut().extend(right);
     let receipt = receipt(&fake);
     let order = fake.file("/lib/modules/ravelin.load").unwrap();
-    let order = hex(&Sha256::digest(order));
+    let order = hex::encode(Sha256::digest(order));
     let random = receipt.as_str().split("ravelin-scratch.crypt").nth(1).unwrap();
     let random = random.split("logon:ravelin:").nth(1).unwrap().split(' ').next().unwrap();
     let expected = [
@@ -171,7 +170,7 @@ release | data root | 1 of 1 | SHA256:owner | 1"
     let until: String = lines.take_while(|line| !line.starts_with("release\t")).collect();
     let until = Receipt::decode(until.as_bytes()).unwrap();
     assert!(until.entries().last().unwrap().starts_with("reports\t"));
-    assert_eq!(fake.served_head.take().unwrap(), hex(until.head()));
+    assert_eq!(fake.served_head.take().unwrap(), hex::encode(until.head()));
 }
 
 /// What the owner's side predicts of the machine's configuration, written from the
@@ -249,7 +248,10 @@ fn no_key_is_in_a_receipt() {
         for part in secret.chunks_exact(8) {
             let raw = receipt.as_str().as_bytes().windows(8).any(|bytes| bytes == part);
             assert!(!raw, "raw {part:02x?}");
-            assert!(!receipt.as_str().to_lowercase().contains(&hex(part)), "hex {part:02x?}");
+            assert!(
+                !receipt.as_str().to_lowercase().contains(&hex::encode(part)),
+                "hex {part:02x?}"
+            );
         }
         // At each of the three places that a byte may have in base64.
         for skip in 0..3 {

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::layout::HOOKS;
+
 /// The version of the contract, in a hook's environment as `RAVELIN_HOOKS`.
 pub const VERSION: u32 = 1;
 
@@ -74,6 +76,15 @@ impl FromStr for Stage {
     }
 }
 
+/// The hook that an absolute path of the initramfs names, if it is one.
+#[must_use]
+pub fn of_path(path: &str) -> Option<(Stage, &str)> {
+    let below = path.strip_prefix(HOOKS)?.strip_prefix('/')?;
+    let (directory, name) = below.split_once('/')?;
+    let stage = Stage::of_directory(directory)?;
+    is_name(name).then_some((stage, name))
+}
+
 /// Whether a hook may be called so: 1 to 64 ASCII letters, digits, `-`, `_` and `.`, the
 /// first one no `.`.
 #[must_use]
@@ -93,6 +104,22 @@ mod tests {
         }
         for name in ["", ".hidden", "..", "a/b", "a b", "a\n", "gr\u{fc}n", &"x".repeat(65)] {
             assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_hook_is_in_the_directory_of_its_stage() {
+        let path = "/etc/ravelin/hooks/pre-root.d/10-network";
+        assert_eq!(of_path(path), Some((Stage::PreRoot, "10-network")));
+        for other in [
+            "/etc/ravelin/hooks/other.d/10-network",
+            "/etc/ravelin/hooks/pre-root.d/a/b",
+            "/etc/ravelin/hooks/pre-root.d/.a",
+            "/etc/ravelin/hooks/pre-root.d",
+            "/etc/ravelin/hooksx/pre-root.d/a",
+            "etc/ravelin/hooks/pre-root.d/a",
+        ] {
+            assert_eq!(of_path(other), None, "{other}");
         }
     }
 

@@ -130,10 +130,6 @@ mod tests {
         HostKeys::new([blob]).unwrap()
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     /// The vectors of `docs/formats.md`, computed there with coreutils alone.
     #[test]
     fn the_documented_vectors_hold() {
@@ -151,7 +147,8 @@ mod tests {
             },
         ];
         for binding in bindings {
-            let (encoded, data) = (hex(&binding.encode()), hex(&binding.report_data()));
+            let (encoded, data) =
+                (hex::encode(binding.encode()), hex::encode(binding.report_data()));
             assert!(page.contains(&encoded), "{binding:?} encodes as {encoded}");
             assert!(page.contains(&data), "{binding:?} hashes to {data}");
         }

@@ -52,12 +52,6 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Bytes as hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,11 +62,6 @@ mod tests {
         for c in ['\u{9b}', '\u{61c}', '\u{2066}', '\u{e0041}', '\u{7f}', '\r'] {
             assert!(printable(&c.to_string()).is_ascii(), "{c:?}");
         }
-    }
-
-    #[test]
-    fn bytes_are_two_digits_each() {
-        assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use kernel_config::{KernelConfig, State};
+
 use crate::OrFail;
 
 /// The things that the tests boot and run.
@@ -126,10 +128,8 @@ impl Environment {
     pub fn built_with(&self, option: &str) -> bool {
         let path = self.config();
         let text = fs::read_to_string(&path).or_fail(path.display());
-        ["y", "m"].iter().any(|value| {
-            let wanted = format!("CONFIG_{option}={value}");
-            text.lines().any(|line| line == wanted)
-        })
+        let config = KernelConfig::parse(&text).or_fail(path.display());
+        matches!(config.state(option), State::BuiltIn | State::Module)
     }
 
     /// Its modules.

@@ -5,7 +5,7 @@ use x509_cert::der::{Decode, oid::AssociatedOid};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::crl::Crl;
-use super::der::lengths_fit;
+use super::der::decode;
 use super::error::{ChainError, Link};
 use super::leaf::Leaf;
 use super::pss;
@@ -412,11 +412,7 @@ fn extension<'a, T: AssociatedOid + Decode<'a>>(
 ) -> Option<Result<T, ()>> {
     let mut all = certificate.parsed().extensions.iter().flatten();
     let found = all.find(|extension| extension.extn_id == T::OID)?;
-    let value = found.extn_value.as_bytes();
-    if !lengths_fit(value) {
-        return Some(Err(()));
-    }
-    Some(T::from_der(value).map_err(|_err| ()))
+    Some(decode(found.extn_value.as_bytes()).map_err(|_err| ()))
 }
 
 fn span(link: Link, certificate: &Certificate) -> (Link, UnixTime, UnixTime) {

@@ -8,9 +8,9 @@
 use std::fmt;
 
 use x509_cert::crl::TbsCertList;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::Encode;
 
-use super::der::{Signed, from_pem_or_der};
+use super::der::{Signed, decode, from_pem_or_der};
 use super::error::{CertificateError, ChainError, Link};
 use super::pss;
 use super::time::UnixTime;
@@ -39,7 +39,7 @@ impl Crl {
     pub fn load(bytes: &[u8]) -> Result<Self, CertificateError> {
         let der = from_pem_or_der(bytes, "X509 CRL", LIMIT)?;
         let signed = Signed::parse(&der)?;
-        let parsed = TbsCertList::from_der(signed.body)?;
+        let parsed = decode::<TbsCertList>(signed.body)?;
         if parsed.signature.to_der()? != signed.algorithm {
             return Err(CertificateError::AlgorithmMismatch);
         }

@@ -25,9 +25,6 @@ impl<'a> Signed<'a> {
             Ok((inner.tlv_bytes()?, inner.tlv_bytes()?, BitStringRef::decode(inner)?))
         })?;
         reader.finish(())?;
-        if !lengths_fit(body) {
-            return Err(x509_cert::der::Error::from(ErrorKind::Overlength).into());
-        }
         let signature = signature.as_bytes().ok_or(CertificateError::SignatureBits)?;
         Ok(Self { body, algorithm, signature })
     }
@@ -36,9 +33,14 @@ impl<'a> Signed<'a> {
 /// How deep values may be inside of each other. (AMD's certificates have 8 levels.)
 const DEPTH: u8 = 32;
 
-/// Whether each value, and each one inside of it, ends within what it is in. The decoder
-/// makes room for an INTEGER before it looks whether there are so many bytes.
-pub(super) fn lengths_fit(bytes: &[u8]) -> bool {
+/// Decodes one value; nothing may follow. The decoder itself makes room for an INTEGER before
+/// it looks whether there are so many bytes.
+pub(super) fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> x509_cert::der::Result<T> {
+    if lengths_fit(bytes) { T::from_der(bytes) } else { Err(ErrorKind::Overlength.into()) }
+}
+
+/// Whether each value, and each one inside of it, ends within what it is in.
+fn lengths_fit(bytes: &[u8]) -> bool {
     fit(bytes, DEPTH)
 }
 

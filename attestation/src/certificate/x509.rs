@@ -6,10 +6,10 @@ use ring::digest::{SHA256, digest};
 use x509_cert::certificate::{TbsCertificate, Version};
 use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::ObjectIdentifier;
-use x509_cert::der::{Decode, Encode, Tag, Tagged};
+use x509_cert::der::{Encode, Tag, Tagged};
 use x509_cert::name::Name;
 
-use super::der::{Signed, from_pem_or_der, is_pem};
+use super::der::{Signed, decode, from_pem_or_der, is_pem};
 use super::error::{CertificateError, ChainError, Link};
 use super::leaf::Leaf;
 use super::time::UnixTime;
@@ -60,7 +60,7 @@ impl Certificate {
             return Err(CertificateError::TooLarge { found: der.len(), limit: LIMIT });
         }
         let signed = Signed::parse(der)?;
-        let parsed = TbsCertificate::from_der(signed.body)?;
+        let parsed = decode::<TbsCertificate>(signed.body)?;
         if parsed.version != Version::V3 {
             return Err(CertificateError::Version);
         }

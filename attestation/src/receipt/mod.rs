@@ -17,8 +17,7 @@ use protocol::config::Config;
 use protocol::hooks::Stage;
 use protocol::host_keys::HostKeys;
 use protocol::load_order::LoadOrder;
-use protocol::receipt::Event;
-use protocol::text::printable;
+use protocol::receipt::{Event, written};
 use serde::{Serialize, Serializer};
 
 use predict::Expected;
@@ -131,9 +130,6 @@ impl Expected {
     }
 
     fn compare(&self, event: &Event) -> Finding {
-        // As an entry has it.
-        let written =
-            |value: &str| if value.is_empty() { "-".to_owned() } else { printable(value) };
         let (found, predicted) = (event.fields(), self.event.fields());
         let decided: BTreeMap<_, _> = self.decided.iter().copied().collect();
         let pairs = found.iter().zip(&predicted);

@@ -11,7 +11,6 @@ use protocol::config::{
 use protocol::hooks::Stage;
 use protocol::receipt::Event;
 use protocol::release::VolumeName;
-use protocol::text::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::{Decides, Measured};
@@ -64,7 +63,7 @@ pub(super) fn predict(measured: &Measured<'_>, events: &[Event]) -> Vec<Expected
     boot.reports();
     boot.exactly(Event::Keys {
         count: measured.host_keys.blobs().len().to_string(),
-        keys: hex(&Sha256::digest(measured.host_keys.encode())),
+        keys: hex::encode(Sha256::digest(measured.host_keys.encode())),
     });
     boot.expected
 }
@@ -87,7 +86,7 @@ impl Boot<'_> {
 
     fn configuration(&mut self) {
         let mode = self.config.root.protection.mode().to_string();
-        self.exactly(Event::Configuration { mode, settings: hex(&self.config.settings) });
+        self.exactly(Event::Configuration { mode, settings: hex::encode(self.config.settings) });
     }
 
     fn hooks_found(&mut self, measured: &Measured<'_>) {
@@ -113,7 +112,7 @@ impl Boot<'_> {
         self.exactly(Event::Modules {
             kernel: order.kernel.clone(),
             count: order.modules.len().to_string(),
-            order: hex(&Sha256::digest(order.to_string())),
+            order: hex::encode(Sha256::digest(order.to_string())),
         });
         // The processor may lack what an optional one is for.
         for module in order.modules.iter().filter(|module| !module.required) {
@@ -208,12 +207,12 @@ impl Boot<'_> {
     fn verity_table(&mut self, verity: &Verity) {
         let (data, hash) = (self.node("root.device"), self.node("verity.hash_device"));
         let Verity { data_block_size, hash_block_size, data_blocks, hash_start_block, .. } = verity;
-        let salt = if verity.salt.is_empty() { "-".to_owned() } else { hex(&verity.salt) };
+        let salt = if verity.salt.is_empty() { "-".to_owned() } else { hex::encode(&verity.salt) };
         let mut parameters = format!(
             "1 {data} {hash} {data_block_size} {hash_block_size} {data_blocks} {hash_start_block} \
              {} {} {salt}",
             verity.algorithm,
-            hex(&verity.root_hash)
+            hex::encode(&verity.root_hash)
         );
         if verity.ignore_zero_blocks {
             parameters.push_str(" 1 ignore_zero_blocks");

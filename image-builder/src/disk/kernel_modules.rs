@@ -12,7 +12,7 @@ use super::source::Opening;
 use super::tree::{
     Directory, Entry, Kind, Note, Shown, Sink, Tarball, Time, TreeError, damaged, plain,
 };
-use crate::kernel::{KernelFileError, Package, PackageFiles};
+use crate::kernel::{KernelFileError, Package};
 use crate::modules::{ModuleError, ModuleTree};
 
 /// The most bytes of a package's modules. (Debian's have 500 MB.)
@@ -118,14 +118,15 @@ fn unpack(path: &Path, tools: &Tools) -> Result<(PathBuf, tempfile::TempDir), Bu
     let modules = scratch.path().join("lib/modules");
     fs::create_dir_all(&modules).map_err(AddModulesError::Scratch)?;
     let mut unpacker = Unpacker { root: scratch.path().to_owned(), left: MAX_MODULES };
-    match package.files().map_err(AddModulesError::from)? {
-        PackageFiles::Deb(tar) => {
+    match package {
+        Package::Deb(tar) => {
             let name = path.display().to_string();
-            let tar = Box::new(Cursor::new(tar.to_vec()));
-            let plain = plain(tar).map_err(|error| damaged(&name, 0, error))?;
+            let tar = plain(Box::new(Cursor::new(tar)));
+            let plain = tar.map_err(|error| damaged(&name, 0, error))?;
             Tarball::plain(&name, plain).stream(|_| Ok(unpacker))?;
         }
-        PackageFiles::Rpm(mut files) => {
+        Package::Rpm(package) => {
+            let mut files = package.files().map_err(AddModulesError::from)?;
             while let Some(path) = files.next_file().map_err(AddModulesError::from)? {
                 unpacker.file(path.as_bytes(), &mut files)?;
             }

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::io::BufRead;
 
-use protocol::hooks::{Stage, is_name};
+use protocol::hooks::{self, Stage};
 use protocol::{config, layout, load_order};
 
-use super::entry::{Entry, Kind};
+use super::entry::{Kind, unpacked};
 use super::reader::{ReadError, Reader};
 
 /// What PID 1 acts on.
@@ -46,7 +46,8 @@ impl Contents {
         let mut contents = Self::default();
         while let Some(entry) = reader.next_entry()? {
             let is_file = entry.kind() == Kind::File;
-            let path = path(&entry);
+            // A name that is not UTF-8 is none of PID 1's.
+            let path = format!("/{}", unpacked(&String::from_utf8_lossy(&entry.name)));
             let mut file = |path: &'static str, limit| {
                 if !is_file {
                     return Ok(None);
@@ -61,7 +62,8 @@ impl Contents {
                     contents.load_order = file(layout::LOAD_ORDER, load_order::MAX_BYTES)?;
                 }
                 path => {
-                    if let Some(hook) = hook(path) {
+                    if let Some((stage, name)) = hooks::of_path(path) {
+                        let hook = (stage, name.to_owned());
                         contents.hooks.remove(&hook);
                         contents.hooks.extend(is_file.then_some(hook));
                     }
@@ -70,24 +72,6 @@ impl Contents {
         }
         Ok(contents)
     }
-}
-
-fn hook(path: &str) -> Option<(Stage, String)> {
-    let below = path.strip_prefix(layout::HOOKS)?.strip_prefix('/')?;
-    let (directory, name) = below.split_once('/')?;
-    let stage = Stage::of_directory(directory)?;
-    is_name(name).then(|| (stage, name.to_owned()))
-}
-
-/// The absolute path that the kernel makes of the name. A name that is not UTF-8 is none
-/// of PID 1's.
-fn path(entry: &Entry) -> String {
-    let name = String::from_utf8_lossy(&entry.name);
-    let mut name = &*name;
-    while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {
-        name = rest;
-    }
-    format!("/{name}")
 }
 
 #[cfg(test)]

@@ -28,6 +28,15 @@ pub enum Kind {
     Unknown,
 }
 
+/// A name as the kernel unpacks it, from the root: without what it passes over in front.
+#[must_use]
+pub fn unpacked(mut name: &str) -> &str {
+    while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {
+        name = rest;
+    }
+    name
+}
+
 /// One entry of an archive, as its header has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

@@ -27,7 +27,7 @@ mod stream;
 pub use archive::{Archive, ArchiveError};
 pub use compression::{Compression, CompressionError, Level, compress};
 pub use contents::{Contents, ContentsError};
-pub use entry::{Entry, Kind};
+pub use entry::{Entry, Kind, unpacked};
 pub use executable::{ExecutableError, check_static_executable};
 pub use hooks::{Additions, ExtraFile, Hook, HookError, check_hook};
 pub use parts::{AssembleError, PartError, assemble, base, configuration, modules};

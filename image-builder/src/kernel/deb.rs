@@ -1,6 +1,7 @@
 //! A Debian package (deb(5)): an `ar` archive whose member `data.tar*` has the files.
 
 use std::io::Read;
+use std::ops::Range;
 
 use super::{KernelFileError, unpack};
 
@@ -18,7 +19,7 @@ const MAX_FILES: u64 = 8 << 30;
 pub(super) fn configuration(bytes: &[u8]) -> Result<Vec<u8>, KernelFileError> {
     let what = "package's files";
     let failed = |source| KernelFileError::Unpack { what, source };
-    let data = data(bytes)?;
+    let data = bytes.get(data(bytes)?).unwrap_or_default();
     let mut archive = tar::Archive::new(unpack::reader(data).map_err(failed)?.take(MAX_FILES));
     // Raw: a member that only has a long name or attributes of the next is not read.
     for entry in archive.entries().map_err(failed)?.raw(true) {
@@ -40,20 +41,20 @@ pub(super) fn configuration(bytes: &[u8]) -> Result<Vec<u8>, KernelFileError> {
     Err(KernelFileError::Package("it has no boot/config-*"))
 }
 
-/// The member `data.tar*`.
-pub(super) fn data(bytes: &[u8]) -> Result<&[u8], KernelFileError> {
+/// Where the member `data.tar*` is.
+pub(super) fn data(bytes: &[u8]) -> Result<Range<usize>, KernelFileError> {
     let damaged = || KernelFileError::Package("its archive ends early");
     let mut rest = bytes.get(MAGIC.len()..).ok_or_else(damaged)?;
     loop {
         let (head, members) = rest.split_first_chunk::<HEAD>().ok_or_else(damaged)?;
-        let field = |range: std::ops::Range<usize>| {
-            std::str::from_utf8(head.get(range)?).ok().map(str::trim_end)
-        };
+        let field =
+            |range: Range<usize>| std::str::from_utf8(head.get(range)?).ok().map(str::trim_end);
         let size = field(48..58).and_then(|size| size.parse::<usize>().ok());
         let (name, size) = field(0..16).zip(size).ok_or_else(damaged)?;
         let (member, after) = members.split_at_checked(size).ok_or_else(damaged)?;
         if name.trim_end_matches('/').starts_with("data.tar") {
-            return Ok(member);
+            let end = bytes.len() - after.len();
+            return Ok(end - member.len()..end);
         }
         // Members begin at even places.
         rest = after.get(size % 2..).ok_or_else(damaged)?;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use kernel_config::KernelConfig;
 
+pub(crate) use rpm::Rpm;
 use unpack::Packing;
 
 /// The longest file that is read whole, in bytes. (Debian's kernels have 12 MB.)
@@ -57,26 +58,23 @@ fn whole(path: &Path) -> Result<Vec<u8>, KernelFileError> {
 }
 
 /// A package of a kernel, in memory.
-pub(crate) struct Package(Vec<u8>);
-
-/// The files of a [`Package`].
-pub(crate) enum PackageFiles<'a> {
-    /// A packed tar.
-    Deb(&'a [u8]),
-    /// One after another.
-    Rpm(rpm::Files<'a>),
+pub(crate) enum Package {
+    /// Of a deb, the packed tar with its files.
+    Deb(Vec<u8>),
+    /// An rpm.
+    Rpm(Rpm),
 }
 
 impl Package {
     pub(crate) fn open(path: &Path) -> Result<Self, KernelFileError> {
-        whole(path).map(Self)
-    }
-
-    pub(crate) fn files(&self) -> Result<PackageFiles<'_>, KernelFileError> {
-        if self.0.starts_with(deb::MAGIC) {
-            deb::data(&self.0).map(PackageFiles::Deb)
-        } else if self.0.starts_with(rpm::MAGIC) {
-            rpm::Files::open(&self.0).map(PackageFiles::Rpm)
+        let mut bytes = whole(path)?;
+        if bytes.starts_with(deb::MAGIC) {
+            let data = deb::data(&bytes)?;
+            bytes.truncate(data.end);
+            bytes.drain(..data.start);
+            Ok(Self::Deb(bytes))
+        } else if bytes.starts_with(rpm::MAGIC) {
+            Ok(Self::Rpm(Rpm(bytes)))
         } else {
             Err(KernelFileError::Package("it is neither a deb nor an rpm"))
         }

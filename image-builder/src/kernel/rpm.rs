@@ -45,13 +45,22 @@ pub(super) fn configuration(bytes: &[u8]) -> Result<Vec<u8>, KernelFileError> {
     Err(KernelFileError::Package("it has no configuration (of Fedora's, kernel-core has)"))
 }
 
+/// A whole package.
+pub(crate) struct Rpm(pub(super) Vec<u8>);
+
+impl Rpm {
+    pub(crate) fn files(&self) -> Result<Files<'_>, KernelFileError> {
+        Files::open(&self.0)
+    }
+}
+
 /// The regular files of a package, one after another.
 pub(crate) struct Files<'a> {
     archive: Reader<BufReader<Box<dyn Read + 'a>>>,
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, KernelFileError> {
+    fn open(bytes: &'a [u8]) -> Result<Self, KernelFileError> {
         let failed = |source| KernelFileError::Unpack { what: "package's files", source };
         let packed = archive(bytes).ok_or(KernelFileError::Package("its headers end early"))?;
         let reader = BufReader::new(unpack::reader(packed).map_err(failed)?);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use protocol::config::Unlock;
 use protocol::receipt::Head;
 use protocol::release::{Release, Status, VolumeName};
-use protocol::text::hex;
 
 use super::Fake;
 use crate::platform::{Released, Releases};
@@ -22,7 +21,7 @@ impl Releases for Fake {
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         let names: Vec<&str> = wanted.iter().map(VolumeName::as_str).collect();
         self.call(format!("serve-owners {} {}", unlock.port, names.join(" ")))?;
-        self.served_head.replace(Some(hex(receipt_head)));
+        self.served_head.replace(Some(hex::encode(receipt_head)));
         Ok(format!("port {}", unlock.port))
     }
 

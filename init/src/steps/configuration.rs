@@ -8,7 +8,6 @@ use protocol::cmdline::{self, CmdlineError, CommandLine};
 use protocol::config::{self, Config, ConfigError, DataVolume, KeySource, Protection};
 use protocol::layout;
 use protocol::receipt::{Event, Receipt};
-use protocol::text::hex;
 
 use crate::boot::{Progress, log};
 use crate::failure::{self, Failure};
@@ -77,7 +76,7 @@ fn refused(error: CmdlineError) -> Failure {
 /// What the receipt says of it, and of the hooks that were found.
 pub fn record(config: &Config, hooks: &hooks::Found, receipt: &mut Receipt) {
     let mode = config.root.protection.mode().to_string();
-    receipt.push(&Event::Configuration { mode, settings: hex(&config.settings) });
+    receipt.push(&Event::Configuration { mode, settings: hex::encode(config.settings) });
     for (stage, path) in hooks {
         let name = hooks::name(path);
         receipt.push(&Event::Hook { stage: stage.to_string(), name });

@@ -11,7 +11,6 @@ use protocol::host_keys::HostKeys;
 use protocol::layout;
 use protocol::receipt::{Event, Receipt};
 use protocol::report_data::Binding;
-use protocol::text::hex;
 use sha2::{Digest as _, Sha256};
 
 use super::identity::Identity;
@@ -77,14 +76,14 @@ pub fn leave(
     let host_keys = HostKeys::new(blobs).map_err(|error| Failure::Responder(error.into()))?;
     progress.receipt.push(&Event::Keys {
         count: host_keys.blobs().len().to_string(),
-        keys: hex(&Sha256::digest(host_keys.encode())),
+        keys: hex::encode(Sha256::digest(host_keys.encode())),
     });
     // It ends here: what is done later is in no report.
     let receipt = &progress.receipt;
     let binding = Binding::Boot { host_keys: &host_keys, receipt_head: Some(receipt.head()) };
     let data = binding.report_data();
     let report = platform.report(&data, until).map_err(Failure::Report)?;
-    let id = hex(&report.report_id());
+    let id = hex::encode(report.report_id());
     log(platform, Level::Info, &format!("evidence: report id {id}"));
     write(platform, identity, &report, source, receipt)?;
     let mut summary = format!("report by {source} in {}", layout::EVIDENCE);
@@ -142,15 +141,15 @@ fn json(identity: &Identity, report: &RawReport, source: &str, receipt: &Receipt
     let keys: Vec<String> =
         identity.host_keys.iter().map(|key| format!("\"{}\"", key.line)).collect();
     let certificates = match &report.certificates {
-        Some(table) => format!("\"{}\"", hex(table)),
+        Some(table) => format!("\"{}\"", hex::encode(table)),
         None => "null".to_owned(),
     };
     format!(
         "{{\"kind\":\"boot-evidence\",\"format\":1,\"role\":\"boot\",\"source\":\"{source}\",\
          \"ssh_host_keys\":[{}],\"receipt_head\":\"{}\",\"report\":\"{}\",\"certificates\":{certificates}}}\n",
         keys.join(","),
-        hex(receipt.head()),
-        hex(report.report.as_slice()),
+        hex::encode(receipt.head()),
+        hex::encode(report.report.as_slice()),
     )
 }
 

@@ -12,7 +12,6 @@ use protocol::cmdline::CommandLine;
 use protocol::layout;
 use protocol::load_order::{self, LoadOrder};
 use protocol::receipt::{Event, Receipt};
-use protocol::text::hex;
 use sha2::{Digest as _, Sha256};
 
 use crate::boot::log;
@@ -44,7 +43,7 @@ pub fn load(
     receipt.push(&Event::Modules {
         kernel: order.kernel.clone(),
         count: order.modules.len().to_string(),
-        order: hex(&Sha256::digest(&text)),
+        order: hex::encode(Sha256::digest(&text)),
     });
 
     let mut waves = 0;

@@ -201,13 +201,18 @@ events! {
     Cut "cut" {}
 }
 
-/// An entry without its line feed. An empty value is `-`.
+/// A value as an entry has it: one that is empty is `-`.
+#[must_use]
+pub fn written(value: &str) -> String {
+    if value.is_empty() { "-".to_owned() } else { printable(value) }
+}
+
+/// An entry without its line feed.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         for (_, value) in self.fields() {
-            let value = if value.is_empty() { "-" } else { value };
-            write!(f, "\t{}", printable(value))?;
+            write!(f, "\t{}", written(value))?;
         }
         Ok(())
     }

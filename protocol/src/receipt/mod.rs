@@ -16,7 +16,7 @@
 
 mod event;
 
-pub use event::Event;
+pub use event::{Event, written};
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::text::hex;
 
 fn events() -> Vec<Event> {
     let text = str::to_owned;
@@ -130,7 +129,7 @@ fn the_documented_vectors_hold() {
         assert!(page.contains(&line), "{line}");
     }
     for head in heads {
-        assert!(page.contains(&hex(&head)), "a head is {}", hex(&head));
+        assert!(page.contains(&hex::encode(head)), "a head is {}", hex::encode(head));
     }
 }
 

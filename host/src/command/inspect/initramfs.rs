@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 
-use image_builder::initramfs::{Entry, Kind, Limits, Reader, check_hook, check_static_executable};
+use image_builder::initramfs::{
+    Entry, Kind, Limits, Reader, check_hook, check_static_executable, unpacked,
+};
 use protocol::config;
 use protocol::hooks::{self, Stage};
 use protocol::layout;
@@ -183,10 +185,8 @@ impl Initramfs {
     }
 
     fn add_hook(&mut self, entry: &Entry, path: &str, content: &[u8], findings: &mut Findings) {
-        let below = path.strip_prefix(HOOKS).and_then(|below| below.split_once('/'));
-        let of_stage =
-            below.and_then(|(directory, name)| Some((Stage::of_directory(directory)?, name)));
-        let Some((stage, name)) = of_stage.filter(|(_, name)| hooks::is_name(name)) else {
+        let absolute = format!("/{path}");
+        let Some((stage, name)) = hooks::of_path(&absolute) else {
             findings.add(format!("{path}: not a hook that PID 1 runs"));
             return;
         };
@@ -320,12 +320,7 @@ fn wanted(entry: &Entry) -> usize {
 
 /// The name as the kernel unpacks it, without the leading slash, printable.
 fn path(entry: &Entry) -> String {
-    let name = entry.display_name();
-    let mut name = name.as_str();
-    while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {
-        name = rest;
-    }
-    name.to_owned()
+    unpacked(&entry.display_name()).to_owned()
 }
 
 fn kind(kind: Kind) -> &'static str {

@@ -110,7 +110,7 @@ impl Merged {
             return Ok(());
         }
         let (directory, name) = split(&entry.path);
-        if directory.split(|&byte| byte == b'/').any(|part| part.starts_with(WHITEOUT)) {
+        if has_whiteout(directory) {
             let problem = "lies below a name that begins with .wh., which hides others";
             return Err(TreeError::Member { path: entry.path, problem }.into());
         }
@@ -223,7 +223,7 @@ impl Merged {
                 TreeError::Member { path: member.to_vec(), problem }
             }
         })?;
-        if found.split(|&byte| byte == b'/').any(|part| part.starts_with(WHITEOUT)) {
+        if has_whiteout(&found) {
             let problem = "lies below a symbolic link to the name of a whiteout";
             return Err(TreeError::Member { path: member.to_vec(), problem });
         }
@@ -422,6 +422,11 @@ fn replaced(bytes: &[u8], from: u8, to: u8) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Whether a part of a path is the name of a whiteout.
+fn has_whiteout(path: &[u8]) -> bool {
+    path.split(|&byte| byte == b'/').any(|part| part.starts_with(WHITEOUT))
 }
 
 /// Directory and name of a path.
