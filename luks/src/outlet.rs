@@ -63,7 +63,9 @@ impl<E, F: Fn(Piece, &Sealed) -> Result<(), E>> Outlet<F> {
         }
         queue.writing = true;
         let mut result = Ok(());
-        while let (Ok(()), Some((piece, sealed))) = (&result, queue.waiting.pop_front()) {
+        while result.is_ok()
+            && let Some((piece, sealed)) = queue.waiting.pop_front()
+        {
             drop(queue);
             result = (self.write)(piece, &sealed);
             queue = self.lock();
@@ -126,29 +128,31 @@ mod tests {
         assert_eq!(written, (0..800).collect::<Vec<_>>());
     }
 
-    /// Whoever wrote says so, and the others do not wait for ever.
+    /// Whoever wrote says so, what nobody wrote still waits, and no thread waits for ever.
     #[test]
     fn a_failure_is_returned_once_and_nobody_hangs() {
-        let outlet = Outlet::new(1, |piece: Piece, _: &Sealed| match piece.first {
-            300.. => Err(piece.first),
-            _ => Ok(()),
+        let (written, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let outlet = Outlet::new(1, |piece: Piece, _: &Sealed| {
+            let bad = piece.first >= 300;
+            (if bad { &refused } else { &written }).fetch_add(1, Ordering::SeqCst);
+            if bad { Err(()) } else { Ok(()) }
         });
-        let failed = thread::scope(|scope| {
+        let failed: usize = thread::scope(|scope| {
             let threads: Vec<_> = (0..4u64)
                 .map(|thread| {
                     let outlet = &outlet;
                     scope.spawn(move || {
-                        let mut failed = 0;
-                        for number in 0..100 {
-                            let put = outlet.put(piece(thread * 100 + number), outlet.room());
-                            failed += usize::from(put.is_err());
-                        }
-                        failed
+                        let numbers = thread * 100..(thread + 1) * 100;
+                        let put = numbers.map(|number| outlet.put(piece(number), outlet.room()));
+                        put.filter(Result::is_err).count()
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!(failed, 100);
+        let [written, refused] = [&written, &refused].map(|count| count.load(Ordering::SeqCst));
+        assert!(refused > 0);
+        assert_eq!(failed, refused);
+        assert_eq!(written + refused + outlet.lock().waiting.len(), 400);
     }
 }
