@@ -9,6 +9,7 @@ mod boot;
 mod boot_log;
 mod docs;
 mod encryption;
+mod initramfs;
 mod inits;
 mod known_hosts;
 mod machine;
@@ -81,6 +82,8 @@ enum Benchmark {
     Memory,
     /// PID 1 and the initramfs
     Sizes,
+    /// The building of an initramfs, against GNU cpio
+    Initramfs,
     /// PID 1 in QEMU, against a minimal reference init
     Boot,
     /// A Debian in QEMU, against dracut, initramfs-tools and a shell
@@ -172,6 +175,9 @@ fn evaluate(samples: Samples) -> Result<Outcome> {
     }
     if let Some(sizes) = &samples.sizes {
         rows.extend(sizes::rows(sizes));
+    }
+    if let Some(built) = &samples.initramfs {
+        rows.extend(initramfs::rows(built));
     }
     if let Some(boot) = &samples.boot {
         rows.extend(boot::rows(boot)?);

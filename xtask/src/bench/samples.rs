@@ -14,6 +14,8 @@ pub(crate) struct Samples {
     pub(crate) memory: Option<Vec<Memory>>,
     /// Files.
     pub(crate) sizes: Option<Sizes>,
+    /// Initramfs built.
+    pub(crate) initramfs: Option<Vec<Initramfs>>,
     /// Boots.
     pub(crate) boot: Option<Boot>,
     /// Boots by others.
@@ -97,6 +99,26 @@ pub(crate) struct Sizes {
     pub(crate) initramfs: u64,
     /// The same, `zstd -19`.
     pub(crate) compressed: u64,
+}
+
+/// Builds of one initramfs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Initramfs {
+    /// As `--compress` calls it.
+    pub(crate) compression: String,
+    /// Its size, not compressed.
+    pub(crate) bytes: u64,
+    /// Each in another order.
+    pub(crate) rounds: Vec<InitramfsRound>,
+}
+
+/// What both have spent in one round.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InitramfsRound {
+    /// `ravelin image initramfs`, the whole program.
+    pub(crate) ours: Spent,
+    /// GNU cpio and `zstd`, of the same files.
+    pub(crate) cpio: Spent,
 }
 
 /// Measurements of one guest.

@@ -8,6 +8,7 @@
 
 mod boot;
 mod encryption;
+mod initramfs;
 mod inits;
 mod known_hosts;
 mod measurement;
@@ -56,6 +57,11 @@ fn main() -> Result<()> {
     // from its parent's.
     if asked("sizes") {
         samples.sizes = Some(sizes::measure(scratch.path())?);
+    }
+    if asked("initramfs") {
+        let others = Others::watch()?;
+        samples.initramfs = Some(initramfs::measure(scratch.path(), arguments.rounds)?);
+        samples.others.push(("initramfs".to_owned(), others.cores()?));
     }
     if asked("measurement") {
         let others = Others::watch()?;

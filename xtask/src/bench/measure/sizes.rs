@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -11,19 +12,32 @@ use crate::tools::{ravelin, run, variable};
 pub(crate) fn measure(scratch: &Path) -> Result<Sizes> {
     Ok(Sizes {
         init: size(&variable("RAVELIN_INIT")?)?,
-        initramfs: initramfs(scratch, "none")?,
-        compressed: initramfs(scratch, "zstd:19")?,
+        initramfs: size_of(scratch, "none")?,
+        compressed: size_of(scratch, "zstd:19")?,
     })
 }
 
-fn initramfs(scratch: &Path, compression: &str) -> Result<u64> {
+fn size_of(scratch: &Path, compression: &str) -> Result<u64> {
     let output = scratch.join("size.cpio");
+    run(&mut initramfs(compression, &output)?)?;
+    size(&output)
+}
+
+/// `ravelin image initramfs` for a verity root on erofs.
+pub(crate) fn initramfs(compression: &str, output: &Path) -> Result<Command> {
     let mut command = ravelin()?;
     command.args(["--quiet", "image", "initramfs", "--filesystem", "erofs"]);
-    command.args(["--compress", compression, "--output"]).arg(&output);
+    command.args(["--compress", compression, "--output"]).arg(output);
     command.arg("--kernel-modules").arg(modules()?);
-    run(&mut command)?;
-    size(&output)
+    Ok(command)
+}
+
+/// A part of an initramfs, not compressed.
+pub(crate) fn part(name: &str, output: &Path) -> Result<Command> {
+    let mut command = ravelin()?;
+    command.args(["--quiet", "image", "initramfs", "--compress", "none", "--part", name]);
+    command.arg("--output").arg(output);
+    Ok(command)
 }
 
 /// The modules of the one kernel that set-up has unpacked.

@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::samples::{Archive, Init};
-use crate::sizes::size;
-use crate::tools::{ravelin, run};
+use crate::sizes::{self, part, size};
+use crate::tools::run;
 
 /// For sizes; and for boots, whose time begins when all is unpacked.
 const SMALLEST: &str = "-19";
@@ -24,7 +24,7 @@ pub(crate) struct Bootable {
 pub(crate) fn ours(scratch: &Path) -> Result<(Bootable, Archive)> {
     let [bare, modules] = ["base", "modules"].map(|name| scratch.join(format!("{name}.cpio")));
     run(&mut part("base", &bare)?)?;
-    let of_the_kernel = crate::sizes::modules()?;
+    let of_the_kernel = sizes::modules()?;
     // Nobody else makes a report: no modules for one. The configuration that says so is a
     // few bytes beside the modules.
     let config = scratch.join("ravelin.toml");
@@ -62,13 +62,6 @@ pub(crate) fn other(scratch: &Path, init: Init, made: &Path) -> Result<(Bootable
     let whole = scratch.join(format!("{init:?}-whole.cpio"));
     fs::copy(made, &whole).context("copy an initramfs")?;
     Ok((Bootable { init, path: compressed(&whole, QUICK)? }, archive))
-}
-
-fn part(name: &str, output: &Path) -> Result<Command> {
-    let mut command = ravelin()?;
-    command.args(["--quiet", "image", "initramfs", "--compress", "none", "--part", name]);
-    command.arg("--output").arg(output);
-    Ok(command)
 }
 
 /// Both in one archive, compressed.
