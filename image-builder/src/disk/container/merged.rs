@@ -24,7 +24,8 @@ const MAX_LINKS: usize = 40;
 pub(super) struct Limits {
     /// Members of all layers, implied directories included.
     pub(super) members: u64,
-    /// Bytes of their paths, link targets and attributes.
+    /// Bytes of their paths (where they are, links followed), link targets (once more each
+    /// time that one is followed) and attributes.
     pub(super) bytes: u64,
 }
 
@@ -115,11 +116,15 @@ impl Merged {
             return Err(TreeError::Member { path: entry.path, problem }.into());
         }
         let resolved = self.resolve(directory, &entry.path);
-        if matches!(resolved, Err(TreeError::NotADirectory { .. })) && name.starts_with(WHITEOUT) {
+        if matches!(resolved, Err(Refused::Tree(TreeError::NotADirectory { .. })))
+            && name.starts_with(WHITEOUT)
+        {
             // umoci hides the files of a directory that became a file, below that file.
             return Ok(());
         }
         let directory = resolved?;
+        // A link may lead to a longer path, and that one is kept.
+        self.spend(0, directory.len().saturating_sub(entry.path.len()))?;
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             return self.hide(&directory, name, hidden).map_err(|problem| {
                 Refused::Tree(TreeError::Member { path: entry.path.clone(), problem })
@@ -185,7 +190,7 @@ impl Merged {
 
     /// What a path leads to, through all symbolic links.
     pub(super) fn look_up(&self, path: &[u8]) -> Option<&Inode> {
-        self.inode(&self.walk(path).ok()?)
+        self.inode(&self.walk(path, &mut 0).ok()?)
     }
 
     /// Whether a member lies in a directory, and hides nothing.
@@ -209,12 +214,15 @@ impl Merged {
     }
 
     /// The directory that a path of a layer means.
-    fn resolve(&self, directory: &[u8], member: &[u8]) -> Result<Vec<u8>, TreeError> {
+    fn resolve(&mut self, directory: &[u8], member: &[u8]) -> Result<Vec<u8>, Refused> {
         // A directory that is there under this very path has no links on its way.
         if directory.is_empty() || self.inode(directory).is_some_and(Inode::is_directory) {
             return Ok(directory.to_vec());
         }
-        let found = self.walk(directory).map_err(|lost| match lost {
+        let mut followed = 0;
+        let found = self.walk(directory, &mut followed);
+        self.spend(0, followed)?;
+        let found = found.map_err(|lost| match lost {
             Lost::NotADirectory(parent) => {
                 TreeError::NotADirectory { path: member.to_vec(), parent }
             }
@@ -225,16 +233,16 @@ impl Merged {
         })?;
         if has_whiteout(&found) {
             let problem = "lies below a symbolic link to the name of a whiteout";
-            return Err(TreeError::Member { path: member.to_vec(), problem });
+            return Err(TreeError::Member { path: member.to_vec(), problem }.into());
         }
         if !found.is_empty() && self.inode(&found).is_some_and(|inode| !inode.is_directory()) {
-            return Err(TreeError::NotADirectory { path: member.to_vec(), parent: found });
+            return Err(TreeError::NotADirectory { path: member.to_vec(), parent: found }.into());
         }
         Ok(found)
     }
 
-    /// Follows all symbolic links of a path.
-    fn walk(&self, path: &[u8]) -> Result<Vec<u8>, Lost> {
+    /// Follows all symbolic links of a path; `followed` is how many bytes they have.
+    fn walk(&self, path: &[u8], followed: &mut usize) -> Result<Vec<u8>, Lost> {
         let mut done = Vec::new();
         let mut todo: Vec<&[u8]> = path.rsplit(|&byte| byte == b'/').collect();
         let mut links = 0;
@@ -257,6 +265,7 @@ impl Merged {
                     if links > MAX_LINKS {
                         return Err(Lost::Links);
                     }
+                    *followed = followed.saturating_add(target.len());
                     if target.starts_with(b"/") {
                         done.clear();
                     }
@@ -271,13 +280,13 @@ impl Merged {
     }
 
     /// The inode that a hard link names.
-    fn link_target(&self, target: &[u8], path: &[u8]) -> Result<u32, TreeError> {
+    fn link_target(&mut self, target: &[u8], path: &[u8]) -> Result<u32, Refused> {
         let lost = || TreeError::LinkTarget { path: path.to_vec(), target: target.to_vec() };
         let (directory, name) = split(target);
         let found = join(&self.resolve(directory, path)?, name);
         let inode = self.names.get(&key(&found)[..]).ok_or_else(lost)?.inode;
         let is_directory = self.inodes.get(inode as usize).is_none_or(Inode::is_directory);
-        if is_directory { Err(lost()) } else { Ok(inode) }
+        if is_directory { Err(lost().into()) } else { Ok(inode) }
     }
 
     /// Applies a whiteout in a directory.

@@ -348,6 +348,30 @@ fn a_million_empty_files_fit_and_more_are_refused() {
     }
 }
 
+/// A name of two letters below a link may be a path of kilobytes, and a link is work.
+#[test]
+fn what_links_lead_to_counts() {
+    let entry = |path: &str, kind| Entry {
+        path: path.as_bytes().to_vec(),
+        kind,
+        ..Entry::implied_directory(Vec::new())
+    };
+    let link = |target: &str| Kind::Symlink { target: target.as_bytes().to_vec() };
+    let long = ["d".repeat(250).as_str(); 12].join("/");
+    let around = "d/../".repeat(200);
+    for (target, names) in [(&long, "s/f"), (&long, "s/.wh.f"), (&around, "s/f")] {
+        let mut members = Merged::new(merged::Limits { members: 10_000, bytes: 100_000 });
+        members.next_layer();
+        assert!(members.apply(entry("s", link(target)), merged::Stored::default()).is_ok());
+        let applied = (0..2000).take_while(|number| {
+            let member = entry(&format!("{names}{number}"), Kind::File { size: 0 });
+            members.apply(member, merged::Stored::default()).is_ok()
+        });
+        let applied = applied.count();
+        assert!((10..100).contains(&applied), "{names}: {applied}");
+    }
+}
+
 /// The same file over and over is one file, and counts each time.
 #[test]
 fn whiteouts_of_whole_layers_again_and_again_end_soon() {
