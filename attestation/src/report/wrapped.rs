@@ -10,7 +10,7 @@
 //! Nothing of a wrapping is signed. It is checked for consistency and then
 //! dropped, but for the HCL blob's runtime data, which REPORT_DATA binds.
 
-use super::{LENGTH, Report, ReportError, snpguard};
+use super::{LENGTH, Report, ReportError, ReportVersion, snpguard};
 
 /// No wrapping is larger: SNPGuard's JSON, pretty-printed, has about 16 KiB.
 const LIMIT: usize = 64 * 1024;
@@ -63,7 +63,15 @@ impl Unwrapped {
             Self::from_hcl(bytes)
         } else if first == Some(&b'{') {
             Ok(Self::plain(snpguard::parse(bytes)?, Container::SnpguardJson))
-        } else if word(bytes, 4) == u32::try_from(LENGTH).ok() || word(bytes, 4) == Some(0) {
+        } else if word(bytes, 4) == u32::try_from(LENGTH).ok() {
+            Ok(Self::plain(from_response(bytes)?, Container::Response))
+        } else if bytes.len() < LENGTH
+            && word(bytes, 0).and_then(ReportVersion::from_number).is_some()
+        {
+            // A response's STATUS is none of these; a report's GUEST_SVN is often zero.
+            let (needed, found) = (LENGTH, bytes.len());
+            Err(ReportError::Truncated { container: "a report", needed, found })
+        } else if word(bytes, 4) == Some(0) {
             Ok(Self::plain(from_response(bytes)?, Container::Response))
         } else {
             Err(ReportError::UnknownForm { found: bytes.len() })
@@ -190,7 +198,7 @@ mod tests {
         trailing.push(1);
         let mut long = response(&bare());
         long.resize(DEVICE_BUFFER + 1, 0);
-        let cases: [(Vec<u8>, &str); 14] = [
+        let cases: [(Vec<u8>, &str); 16] = [
             (edit(0, 0x16), "report.response-status"),
             (edit(8, 1), "report.response-reserved"),
             (edit(31, 1), "report.response-reserved"),
@@ -199,6 +207,8 @@ mod tests {
             (vec![0; 32], "report.response-size"),
             (response(&bare()[..1000]), "report.truncated"),
             (response(&[&[9], &bare()[1..]].concat()), "report.version"),
+            (bare()[..1000].to_vec(), "report.truncated"),
+            (bare()[..8].to_vec(), "report.truncated"),
             (hcl(4, 0, b""), "report.hcl-type"),
             (hcl(2, 9, b"12345678"), "report.truncated"),
             (hcl(2, u32::MAX, b""), "report.truncated"),
