@@ -15,6 +15,9 @@ use crate::project::Project;
 /// instruction or system call (docs/dependencies.md).
 const TWICE: [&str; 4] = ["cpufeatures", "getrandom", "rand_core", "syn"];
 
+/// The reason of everything that is in PID 1.
+const PAGE: &str = "docs/dependencies.md";
+
 #[derive(Default, clap::Args)]
 pub(crate) struct Arguments {
     /// Let cargo-deny check licences, advisories, sources and bans too; it is installed
@@ -25,9 +28,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let mut faults = Vec::new();
-    for package in &metadata::packages(project)? {
+    let packages = metadata::packages(project)?;
+    for package in &packages {
         faults.extend(unused(package)?);
     }
+    let page = project.root.join(PAGE);
+    let page = fs::read_to_string(&page).with_context(|| format!("read {PAGE}"))?;
+    faults.extend(unexplained(&page, &packages));
     faults.extend(twice(&duplicates_in_init(project)?));
     for fault in &faults {
         println!("dependencies: {fault}");
@@ -97,6 +104,23 @@ fn names(source: &str, identifier: &str) -> bool {
     })
 }
 
+/// What PID 1 depends on, of others', and the page has no row for.
+fn unexplained(page: &str, packages: &[Package]) -> Vec<String> {
+    let explained: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `"))
+        .flat_map(|row| row.split('|').take(1))
+        .flat_map(|cell| cell.split(['`', ',', ' ']))
+        .collect();
+    let ours = |name: &str| packages.iter().any(|package| package.name == name);
+    let init = packages.iter().filter(|package| package.name == "init");
+    init.flat_map(|init| &init.dependencies)
+        .filter(|dependency| dependency.kind.is_none() && !ours(&dependency.name))
+        .filter(|dependency| !explained.contains(dependency.name.as_str()))
+        .map(|dependency| format!("{PAGE} has no reason for {}", dependency.name))
+        .collect()
+}
+
 fn duplicates_in_init(project: &Project) -> Result<String> {
     command::stdout(project.cargo().args([
         "tree",
@@ -156,6 +180,29 @@ mod tests {
         for line in ["// sha2::Sha256", "let sha2 = 1;", "use mysha2::A;", "use sha2x::B;"] {
             assert!(!names(line, "sha2"), "{line}");
         }
+    }
+
+    #[test]
+    fn every_crate_in_pid_1_needs_a_reason() {
+        let dependency = |name: &str, kind: Option<&str>| Dependency {
+            name: name.to_owned(),
+            rename: None,
+            optional: false,
+            kind: kind.map(str::to_owned),
+        };
+        let package = |name: &str, dependencies| Package {
+            name: name.to_owned(),
+            manifest_path: "Cargo.toml".into(),
+            dependencies,
+        };
+        let page = "| `sha2` | digests |\n| `uuid`, `hex` | names |\n| – `libc` | its own |\n";
+        let mut all = vec![dependency("sha2", None), dependency("hex", None)];
+        all.extend([dependency("verity", None), dependency("tempfile", Some("dev"))]);
+        let verity = || package("verity", vec![]);
+        assert!(unexplained(page, &[package("init", all), verity()]).is_empty());
+        let more = ["libc", "names", "verity"].map(|name| dependency(name, None)).into();
+        let found = unexplained(page, &[package("init", more), verity()]);
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     #[test]

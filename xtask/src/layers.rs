@@ -1,6 +1,6 @@
 //! `cargo xtask layers`: the crates build on each other as the design says.
 //!
-//! The table is DESIGN.md's. It is checked on what ships (normal and build
+//! The table is that of docs/architecture.md. It is checked on what ships (normal and build
 //! dependencies); tests may compare with anything.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -52,7 +52,7 @@ enum Chore {
     Fuzz(fuzz::Arguments),
     /// Measure Ravelin against its goals and other tools, in one table of ratios
     Bench(bench::Arguments),
-    /// Check that the crates depend on each other as DESIGN.md allows
+    /// Check that the crates depend on each other as docs/architecture.md says
     Layers,
     /// Check that nothing is depended on in vain, or twice in PID 1
     Dependencies(dependencies::Arguments),
