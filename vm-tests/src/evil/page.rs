@@ -37,8 +37,13 @@ fn tables() -> String {
 
 fn row(text: &mut String, [name, attack, observed, closed]: [&str; 4]) {
     let cell = |text: &str| {
+        let text = text.replace('|', "\\|");
+        // Settings and file names are written as they are.
+        if text.split(' ').next().is_some_and(|word| word.contains(['=', '.', '_'])) {
+            return text;
+        }
         let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
-        first.to_uppercase() + &rest.replace('|', "\\|")
+        first.to_uppercase() + rest
     };
     writeln!(text, "| `{name}` | {} | {} | {} |", cell(attack), cell(observed), cell(closed))
         .unwrap();

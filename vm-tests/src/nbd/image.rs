@@ -94,12 +94,6 @@ impl Image {
         }
     }
 
-    /// How many sectors were written.
-    #[must_use]
-    pub fn written_sectors(&self) -> usize {
-        lock(&self.written).len()
-    }
-
     pub(super) fn put(&self, sector: u64, content: [u8; SECTOR]) {
         lock(&self.written).insert(sector, content);
     }
