@@ -83,6 +83,9 @@ impl Progress {
     }
 }
 
+/// How long what was written may take to reach its disks when the machine stops.
+const CLOSING: Duration = Duration::from_secs(10);
+
 /// Boots, and comes back only if that failed: then the machine has been told to
 /// stop.
 pub fn boot(platform: &impl Platform) {
@@ -278,6 +281,8 @@ fn close_volumes(platform: &impl Platform, progress: &mut Progress) {
     if progress.volumes.is_empty() {
         return;
     }
+    // What was written goes to disks that may never answer.
+    platform.stop_after(CLOSING, progress.on_failure);
     // With all that is mounted below it.
     for mount in [layout::SYSROOT, writable::VOLUME_LAYER] {
         let _may_not_be_mounted = platform.detach_mount(mount.as_ref());

@@ -290,6 +290,7 @@ fn a_failure_at_any_step_ends_the_boot() {
     // The disk's, and the kernel's own.
     let faults = [nix::libc::EIO, nix::libc::ENOMEM];
     let faults = (0..end).flat_map(|k| faults.map(|errno| (k, &calls[k], errno)));
+    let mut stopped_in_time = 0;
     for (k, call, errno) in faults {
         let fake = machine();
         fake.fail_at.set(Some(k));
@@ -311,7 +312,15 @@ fn a_failure_at_any_step_ends_the_boot() {
         if !call.starts_with("remove-target") {
             assert_torn_down(&fake, &format!("call {k}: {call}"));
         }
+        // The machine stops also if a disk keeps what is closed from ending.
+        let first = |what: &str| after.iter().position(|call| call == what);
+        if let Some(closing) = first("detach /sysroot") {
+            stopped_in_time += 1;
+            let armed = first("stop-after poweroff");
+            assert!(armed.is_some_and(|at| at < closing), "call {k}: {call}");
+        }
     }
+    assert!(stopped_in_time > 0);
 }
 
 #[test]

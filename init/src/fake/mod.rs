@@ -359,6 +359,10 @@ impl Platform for Fake {
         }
     }
 
+    fn stop_after(&self, _grace: Duration, how: OnFailure) {
+        let _recorded = self.call(format!("stop-after {how}"));
+    }
+
     fn stop(&self, how: OnFailure) {
         let _recorded = self.call(format!("stop {how}"));
     }

@@ -246,6 +246,10 @@ impl Platform for Linux {
         }
     }
 
+    fn stop_after(&self, grace: Duration, how: OnFailure) {
+        stop::stop_after(grace, how);
+    }
+
     fn stop(&self, how: OnFailure) {
         stop::stop(how);
     }

@@ -36,6 +36,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const MAX_OUTPUT: usize = 16 << 10;
 /// Characters of a line of it.
 const MAX_LINE: usize = 200;
+/// How long what was killed may take to end: a disk that does not answer holds it.
+const DYING: Duration = Duration::from_secs(5);
 /// The exit status if there was no program to become; as the shell's.
 const NOT_EXECUTED: i32 = 127;
 
@@ -82,6 +84,11 @@ impl Run<'_> {
         let ended = wait(&child, &mut output, &mut text, until);
         if !matches!(ended, Ok(true)) {
             let _has_ended = child.kill();
+            let until = Instant::now() + DYING;
+            if !matches!(wait(&child, &mut output, &mut text, until), Ok(true)) {
+                self.log(&text);
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "a disk keeps it from ending"));
+            }
         }
         // Its last process is gone when this is over.
         let status = child.wait()?;

@@ -2,6 +2,8 @@
 
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use protocol::config::OnFailure;
 use protocol::text::printable;
@@ -44,6 +46,15 @@ fn cause(info: &PanicHookInfo<'_>) -> String {
     let what = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map_or(String::new(), |place| format!(" at {place}"));
     printable(&format!("{what}{place}"))
+}
+
+/// The same once `grace` is over, for a PID 1 that a disk may keep in the kernel.
+pub(super) fn stop_after(grace: Duration, how: OnFailure) {
+    // Without a thread PID 1 stops the machine itself, if its disks let it.
+    let _no_thread = thread::Builder::new().spawn(move || {
+        thread::sleep(grace);
+        stop(how);
+    });
 }
 
 /// Stops the machine. If the kernel refuses, PID 1 ends, which is a kernel

@@ -277,6 +277,8 @@ pub trait Platform: Volumes + Links + Releases + Hooks {
     /// Deletes what is left of the initramfs, makes `root` the root and becomes
     /// `program`. Returns only if that failed.
     fn hand_over(&self, root: &Path, program: &Path) -> io::Error;
+    /// Stops the machine once `grace` is over, whatever it does then. Returns at once.
+    fn stop_after(&self, grace: Duration, how: OnFailure);
     /// Stops the machine. Does not return on a real one.
     fn stop(&self, how: OnFailure);
 }
