@@ -143,7 +143,8 @@ fn with_sidecar(
     disk: Option<&Path>,
     terminal: &Terminal,
 ) -> Result<Report> {
-    let sidecar = EncryptedSidecar::load(sidecar_path)?;
+    let sidecar = EncryptedSidecar::load(sidecar_path)
+        .map_err(|error| Failure::new(error).named(sidecar_path))?;
     let beside = || sidecar_path.with_file_name(&sidecar.disk.file);
     let disk = disk.map_or_else(beside, Path::to_owned);
     check_places(arguments, &disk)?;

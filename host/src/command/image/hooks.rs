@@ -56,7 +56,7 @@ pub(super) fn add(additions: &Additions, archive: &mut Archive) -> Result<()> {
 }
 
 fn content(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    fs::read(path).map_err(|error| Failure::new(error).named(path))
 }
 
 fn hook(text: &str) -> std::result::Result<(Stage, PathBuf), String> {

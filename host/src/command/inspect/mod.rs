@@ -237,8 +237,7 @@ pub(super) struct Input<'a> {
 
 impl<'a> Input<'a> {
     fn open(path: &'a Path) -> Result<Self> {
-        let failed =
-            |error: io::Error| Failure::new(format!("{}: cannot be read: {error}", path.display()));
+        let failed = |error: io::Error| Failure::file(path, error);
         let mut file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
