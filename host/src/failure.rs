@@ -131,7 +131,7 @@ impl Error for Named {
     }
 }
 
-const ABSENT: &str = "nothing has this name: correct the path, or make the file first";
+const ABSENT: &str = "nothing has this name: correct the path, or make it first";
 
 /// What helps with what the kernel said about a file.
 const REMEDIES: [(io::ErrorKind, &str); 7] = [

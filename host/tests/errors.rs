@@ -19,6 +19,7 @@ fn an_error_names_the_file_and_a_remedy() {
         ["ssh-config", "web", "--address", "vm:1", "--measurement", &digest, "--output"];
     let cases: &[(&[&str], &str)] = &[
         (&["inspect"], "absent"),
+        (&["inspect"], "."),
         (&["image", "audit"], "absent"),
         (&["image", "verify"], "absent.toml"),
         (&["image", "verify"], "absent.img"),

@@ -126,15 +126,13 @@ pub(crate) fn run(arguments: &Decrypt, terminal: &Terminal) -> Result {
 
 /// The output replaces what is there, so it must be none of what is read.
 fn check_places(arguments: &Decrypt, disk: &Path) -> Result<()> {
-    for (what, path) in [
+    let read = [
         ("the disk", Some(disk)),
         ("the sidecar", arguments.sidecar.as_deref()),
         ("--key", arguments.key.as_deref()),
         ("--passphrase-file", arguments.passphrase.file()),
-    ] {
-        places::distinct(&[(what, path), ("--output", Some(&arguments.output))])?;
-    }
-    Ok(())
+    ];
+    places::apart(&arguments.output, read)
 }
 
 fn with_sidecar(

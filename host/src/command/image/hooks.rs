@@ -7,6 +7,7 @@ use clap::Args;
 use image_builder::initramfs::{Additions, Archive, ExtraFile, Hook};
 use protocol::hooks::{Stage, StageError};
 
+use super::places::Place;
 use crate::failure::{Failure, Result};
 use crate::terminal::causes;
 
@@ -31,6 +32,13 @@ impl HookOptions {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.hook.is_empty() && self.hook_file.is_empty()
+    }
+
+    /// The files, by their options.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let hooks = self.hook.iter().map(|(_, path)| ("--hook", Some(path.as_path())));
+        let files = self.hook_file.iter().map(|(_, path)| ("--hook-file", Some(path.as_path())));
+        hooks.chain(files)
     }
 
     /// Reads the files.

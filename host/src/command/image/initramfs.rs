@@ -17,6 +17,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::hooks::{self, HookOptions};
+use super::places;
 use crate::bzimage;
 use crate::embedded;
 use crate::exit::Exit;
@@ -185,6 +186,14 @@ struct HookReport {
 
 pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
     let parts = parts(arguments, terminal)?;
+    let read = [
+        ("--config", arguments.config.as_deref()),
+        ("--vm", arguments.vm.as_deref()),
+        ("--kernel", arguments.kernel.as_deref()),
+        ("--firmware", arguments.firmware.as_deref()),
+        ("--init", arguments.init.as_deref()),
+    ];
+    places::apart(&arguments.output, read.into_iter().chain(arguments.hooks.places()))?;
     // Everything that can be wrong is looked at before something is made.
     let mut vm = arguments.vm.as_deref().map(VmEditor::open).transpose()?;
     let output = Output::create(&arguments.output)?;

@@ -64,6 +64,14 @@ pub(super) fn distinct(places: &[Place<'_>]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses an output that is one of the files that are read, of which two may be one.
+///
+/// # Errors
+/// As [`distinct`].
+pub(super) fn apart<'a>(output: &Path, read: impl IntoIterator<Item = Place<'a>>) -> Result<()> {
+    read.into_iter().try_for_each(|place| distinct(&[place, ("--output", Some(output))]))
+}
+
 /// Device and inode of a file that is there. Pipes and terminals are no files to lose.
 fn node(path: &Path) -> Option<(u64, u64)> {
     let found = fs::metadata(path).ok()?;

@@ -241,7 +241,8 @@ impl<'a> Input<'a> {
         let mut file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
-            return Err(Failure::new(format!("{}: is a directory", path.display())));
+            let failure = Failure::new(format!("{}: is a directory", path.display()));
+            return Err(failure.help("name a file; `ravelin image audit` looks into a directory"));
         }
         let bytes = file
             .seek(io::SeekFrom::End(0))
