@@ -197,13 +197,6 @@ impl Material {
         leaves.into_iter().map(|(_, certificate)| certificate).collect()
     }
 
-    /// Whether a certificate of a key that signs reports is there.
-    #[must_use]
-    pub fn has_leaf(&self) -> bool {
-        let leaf = |certificate: &Certificate| matches!(certificate.role(), Some(Role::Leaf(_)));
-        self.certificates.iter().any(leaf)
-    }
-
     /// Verifies a report with each leaf that is there, and returns the best
     /// verdict: accepted, else authentic, else the first.
     ///
@@ -234,7 +227,7 @@ impl Material {
 }
 
 /// The kind of key that a report says it was signed with.
-fn kind_of(report: &Report) -> Option<KeyKind> {
+pub(crate) fn kind_of(report: &Report) -> Option<KeyKind> {
     let named = report.flags().signing_key();
     let kinds = [(SigningKey::Vcek, KeyKind::Vcek), (SigningKey::Vlek, KeyKind::Vlek)];
     kinds.into_iter().find(|(key, _)| *key == named).map(|(_, kind)| kind)

@@ -1,7 +1,8 @@
 //! Why a command ended without a result: what the user reads after `error:`.
 
 use std::error::Error;
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 use crate::exit::Exit;
 
@@ -35,6 +36,22 @@ impl Failure {
     /// A check that failed is the reason ([`Exit::CheckFailed`]).
     pub(crate) fn refused(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::CheckFailed, ..Self::new(error) }
+    }
+
+    /// A file that cannot be read.
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
+        Self::new(Unreadable { path: path.display().to_string(), source })
+    }
+
+    /// Says which file it is about, unless the message does.
+    #[must_use]
+    pub(crate) fn named(self, path: &Path) -> Self {
+        let path = path.display().to_string();
+        if self.message().starts_with(&format!("{path}:")) {
+            return self;
+        }
+        let error = Box::new(Named { path, error: self.error });
+        Self { error, exit: self.exit, help: self.help }
     }
 
     /// Adds what the user can do about it.
@@ -80,11 +97,66 @@ impl Failure {
         causes
     }
 
-    /// The remedy.
+    /// The remedy: what was added, else what helps with every file.
     #[must_use]
     pub(crate) fn remedy(&self) -> Option<&str> {
-        self.help.as_deref()
+        self.help.as_deref().or_else(|| usual_remedy(self.error.as_ref()))
     }
+}
+
+/// A file that cannot be read, and what the kernel said.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: cannot be read: {source}")]
+struct Unreadable {
+    path: String,
+    source: io::Error,
+}
+
+/// An error of a file that its own text does not name.
+#[derive(Debug)]
+struct Named {
+    path: String,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.error)
+    }
+}
+
+impl Error for Named {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.error.as_ref())
+    }
+}
+
+const ABSENT: &str = "nothing has this name: correct the path, or make it first";
+
+/// What helps with what the kernel said about a file.
+const REMEDIES: [(io::ErrorKind, &str); 7] = [
+    (io::ErrorKind::NotFound, ABSENT),
+    (io::ErrorKind::NotADirectory, ABSENT),
+    (
+        io::ErrorKind::PermissionDenied,
+        "its permissions do not allow it: change them, or name another file",
+    ),
+    (io::ErrorKind::IsADirectory, "this is a directory: name a file in it"),
+    (io::ErrorKind::StorageFull, "make room there, or name a place that has more"),
+    (io::ErrorKind::QuotaExceeded, "make room there, or name a place that has more"),
+    (io::ErrorKind::ReadOnlyFilesystem, "name a place that can be written to"),
+];
+
+/// What helps if the kernel's answer about a file is the innermost cause.
+fn usual_remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut cause = Some(error);
+    let mut found = None;
+    while let Some(error) = cause {
+        found = error.downcast_ref::<io::Error>().or(found);
+        cause = error.source();
+    }
+    let kind = found?.kind();
+    REMEDIES.into_iter().find(|(of, _)| *of == kind).map(|(_, remedy)| remedy)
 }
 
 /// Errors of the libraries: their texts name the file and what to do.
@@ -133,6 +205,23 @@ mod tests {
         assert_eq!(failure.message(), "outer");
         assert_eq!(failure.causes(), ["middle: inner"]);
         assert_eq!(failure.exit(), Exit::Environment);
+    }
+
+    #[test]
+    fn the_file_is_named_once_and_what_helps_follows_from_the_cause() {
+        let absent = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let named = Failure::from(Outer(Middle(absent()))).named(Path::new("a"));
+        assert_eq!(named.message(), "a: outer");
+        assert_eq!(named.causes(), ["middle: entity not found"]);
+        assert!(named.remedy().unwrap().contains("correct the path"));
+        assert_eq!(named.named(Path::new("a")).message(), "a: outer");
+        let file = Failure::file(Path::new("a"), absent());
+        assert_eq!(
+            (file.message().as_str(), file.causes().len()),
+            ("a: cannot be read: entity not found", 0)
+        );
+        assert!(file.remedy().is_some());
+        assert_eq!(Failure::new("no cause").remedy(), None);
     }
 
     #[test]

@@ -103,6 +103,7 @@ fn what_is_not_bound_is_refused() {
     });
     let ran = attest(home.path(), &other_keys, &["--output", "refused"]).code(1);
     assert_eq!(codes(&ran.json()), ["report-data.mismatch"]);
+    assert_eq!(ran.json()["host_keys"], json!([]), "keys of a refused answer");
     let kept = fs::read_to_string(home.path().join("refused/verdict.json")).unwrap();
     assert!(kept.contains("\"accepted\": false"), "{kept}");
     let text = ask(home.path(), &["attest"], &other_keys, &[]).code(1);
@@ -114,7 +115,9 @@ fn what_is_not_bound_is_refused() {
         evidence.receipt_head = Some([1; 32]);
         let _ = stream.write_all(&answer(&evidence));
     });
-    assert_eq!(codes(&attest(home.path(), &receipt, &[]).code(1).json()), ["report-data.mismatch"]);
+    let json = attest(home.path(), &receipt, &[]).code(1).json();
+    assert_eq!(codes(&json), ["report-data.mismatch"]);
+    assert_eq!(json["receipt_head"], json!(null), "the receipt of a refused answer");
 
     // The boot report, which has no nonce.
     let boot = Responder::new(|_number, _nonce, stream| {
@@ -166,6 +169,7 @@ fn a_pinned_vm_is_the_only_one() {
     let before = fs::read(home.path().join("pin.toml")).unwrap();
     let ran = attest(home.path(), &twin, &["--pin", "pin.toml"]).code(1);
     assert!(ran.stderr.contains("pin.toml pins the VM 1d1d"), "{}", ran.stderr);
+    assert_eq!((&ran.json()["kind"], &ran.json()["exit_code"]), (&json!("error"), &json!(1)));
     assert_eq!(fs::read(home.path().join("pin.toml")).unwrap(), before);
     // Nor does pinning the same VM again loosen it.
     attest(home.path(), &first, &["--pin", "pin.toml"]).ok();
@@ -179,6 +183,27 @@ fn a_pinned_vm_is_the_only_one() {
     fs::write(home.path().join("more.toml"), "vmpl = 0\n").unwrap();
     let ran = attest(home.path(), &first, &["--instance", "more.toml"]).code(3);
     assert!(ran.stderr.contains("more.toml: it names no `report_id`"), "{}", ran.stderr);
+}
+
+/// Nothing is asked if no answer could be accepted.
+#[test]
+fn without_a_vm_nobody_is_asked() {
+    let home = home();
+    let responder = Responder::good(vm(), host_keys(1));
+    fs::write(home.path().join("policy.toml"), "vmpl = 0\n").unwrap();
+    for command in [&["attest", "--json"][..], &["ssh-known-hosts", "web"]] {
+        for (arguments, help) in [
+            (&[][..], "there is no vm.toml here"),
+            (&["--policy", "policy.toml"], "the policy names"),
+        ] {
+            let mut ask = at_home(home.path());
+            ask.args(command).args(["--address", &responder.address]).args(arguments);
+            let ran = Ran::from(ask.output().unwrap()).code(2);
+            assert!(ran.stderr.contains("nothing says which VM is accepted"), "{}", ran.stderr);
+            assert!(ran.stderr.contains(help), "{}", ran.stderr);
+        }
+    }
+    assert_eq!(responder.asked(), 0);
 }
 
 /// Answers that are none: exit code 4, each with its own message.

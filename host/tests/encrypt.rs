@@ -82,7 +82,7 @@ fn a_disk_its_sidecar_and_its_key() {
     // Made again it is another disk: nothing of the key comes from the source.
     fs::rename(directory.path().join("root.img"), directory.path().join("first.img")).unwrap();
     fs::remove_file(&key).unwrap();
-    encrypt(directory.path(), &["--quiet"]).ok();
+    encrypt(directory.path(), &["--quiet", "--replace"]).ok();
     let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
     assert!(read("root.img") != read("first.img"));
 }
@@ -149,7 +149,8 @@ fn weak_passphrases_and_open_key_files_are_warned_of() {
     let with = |passphrase: &str, mode: u32| {
         fs::write(&path, passphrase).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let more = [&["--layout", "bare", "--passphrase-file", "passphrase"], &CHEAP[..]];
+        let more =
+            [&["--replace", "--layout", "bare", "--passphrase-file", "passphrase"], &CHEAP[..]];
         encrypt(directory.path(), &more.concat()).ok().stderr
     };
     let said = with("correct horse", 0o600);
@@ -178,6 +179,69 @@ fn an_old_state_of_the_disk_is_refused() {
     let json = decrypt(directory.path(), &["--key", "root.img.key", "--any-epoch"]).ok().json();
     assert_eq!(json["epoch"], 1);
     assert!(is_source(directory.path(), "clear"));
+}
+
+/// A disk in use is data, and its sidecar's epoch is what an old state of it is noticed by.
+#[test]
+fn an_encrypted_disk_in_use_is_replaced_only_on_demand() {
+    let directory = source();
+    encrypt(directory.path(), &["--quiet", "--layout", "bare"]).ok();
+    let at = |name: &str| directory.path().join(name);
+    let sidecar = fs::read_to_string(at("root.img.toml")).unwrap();
+    fs::write(at("root.img.toml"), sidecar.replace("epoch = 1", "epoch = 7")).unwrap();
+    let files = ["root.img", "root.img.toml", "root.img.key"];
+    let before = files.map(|name| fs::read(at(name)).unwrap());
+    let found = names(directory.path());
+    let cases: [&[&str]; 6] = [
+        &["encrypt", "-o", "root.img", "--new-key", "other.key"],
+        &["encrypt", "-o", "root.img", "--new-key", "other.key", "--sidecar", "other.toml"],
+        &["encrypt", "-o", "other.img", "--sidecar", "root.img.toml"],
+        &["verity", "-o", "root.img"],
+        &["verity", "-o", "root.img", "--sidecar", "other.toml"],
+        &["verity", "-o", "other.img", "--layout", "bare", "--hash-output", "root.img"],
+    ];
+    for arguments in cases {
+        let all = [&["image"], arguments, &["--from", "source"]].concat();
+        let ran = run(directory.path(), &all).code(3);
+        assert!(ran.stderr.contains("root.img.toml: this is the sidecar of an enc"), "{ran:#?}");
+        assert!(ran.stderr.contains("at epoch 7") && ran.stderr.contains("--replace"), "{ran:#?}");
+        assert_eq!(names(directory.path()), found, "{arguments:?}");
+        assert!(files.map(|name| fs::read(at(name)).unwrap()) == before, "{arguments:?}");
+    }
+    // A verified image is made again from its source, and replaced without a word.
+    for _ in 0..2 {
+        let verity = ["image", "verity", "--from", "source", "-o", "public.img"];
+        run(directory.path(), &verity).ok();
+    }
+    // The key of the old disk stays even then.
+    let ran = encrypt(directory.path(), &["--replace"]).code(3);
+    assert!(ran.stderr.contains("root.img.key: exists"), "{}", ran.stderr);
+    encrypt(directory.path(), &["--replace", "--new-key", "other.key"]).ok();
+    assert!(fs::read_to_string(at("root.img.toml")).unwrap().contains("epoch = 1\n"));
+    decrypt(directory.path(), &["--key", "other.key"]).ok();
+    assert_eq!(fs::read(at("root.img.key")).unwrap(), before[2]);
+    run(directory.path(), &["image", "verity", "--from", "source", "-o", "root.img", "--replace"])
+        .ok();
+}
+
+/// Without the tool, the remedy is one that the command has.
+#[test]
+fn a_missing_tool_is_replaced_by_what_the_command_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("rootfs")).unwrap();
+    let said = |arguments: &[&str]| {
+        let mut command = ravelin();
+        command.current_dir(directory.path()).env("RAVELIN_MKE2FS", "absent/mke2fs");
+        command.args(["image"]).args(arguments).args(["--from", "rootfs", "-o", "root.img"]);
+        let ran = Ran::from(command.output().unwrap()).code(3);
+        assert!(ran.stderr.contains("RAVELIN_MKE2FS"), "{}", ran.stderr);
+        ran.stderr
+    };
+    let encrypt = said(&["encrypt"]);
+    assert!(encrypt.contains("finished image of a file system as --from"), "{encrypt}");
+    assert!(!encrypt.contains("squashfs"), "{encrypt}");
+    let verity = said(&["verity", "--fs", "ext4"]);
+    assert!(verity.contains("--fs squashfs"), "{verity}");
 }
 
 /// By the header alone: with the key file, bare and in a partition; a refused header
@@ -305,6 +369,7 @@ fn refused_commands_leave_nothing() {
     fs::write(directory.path().join("key"), [1; 31]).unwrap();
     refused(&["--key", "key"], 3, "a key has 32 bytes");
     refused(&["--new-key", "key"], 3, "a key file is never replaced");
+    refused(&["--new-key", "key"], 3, "help: name another place with --new-key");
     refused(&["--key", "key", "--passphrase-file", "key"], 2, "cannot be used with");
     refused(&["--passphrase-fd", "0", "--argon2-memory", "8G"], 2, "out of bounds");
     refused(&["--passphrase-fd", "0", "--argon2-passes", "33"], 2, "out of bounds");
@@ -341,13 +406,13 @@ fn the_vm_is_told_of_its_encrypted_root() {
 
     // A new description leads `ravelin unlock` to the VM, and `launch` forwards to there.
     fs::remove_file(directory.path().join("root.img.key")).unwrap();
-    encrypt(directory.path(), &["--quiet", "--vm", "new.toml"]).ok();
+    encrypt(directory.path(), &["--quiet", "--replace", "--vm", "new.toml"]).ok();
     let text = fs::read_to_string(directory.path().join("new.toml")).unwrap();
     assert!(text.contains("\nunlock_port = 4778\n"), "{text}");
     assert!(text.contains("read_only = false"), "{text}");
 
     fs::remove_file(directory.path().join("root.img.key")).unwrap();
-    let bare = ["--json", "--layout", "bare", "--data-serial", "mine"];
+    let bare = ["--json", "--replace", "--layout", "bare", "--data-serial", "mine"];
     let json = encrypt(directory.path(), &bare).ok().json();
     let bare = "ravelin.root.mode=encrypted ravelin.root.device=serial:mine \
                 ravelin.root.fstype=squashfs";

@@ -122,6 +122,10 @@ fn errors_name_the_input_and_leave_nothing() {
         (&["-o", "o", "--part", "modules"], 2, "--part modules has nothing to be made of"),
         (&["-o", "o", "--part", "base", "--config", "bad.toml"], 2, "--config FILE has no use"),
         (&["-o", "o", "--part", "base", "--vm", "vm.toml"], 2, "the argument '--part <PART>'"),
+        (&["-o", "bad.toml", "--config", "bad.toml"], 2, "bad.toml: --config and --output are the"),
+        (&["-o", "bad.toml", "--vm", "./bad.toml"], 2, "bad.toml: --vm and --output are the same"),
+        (&["-o", "script", "--init", "script"], 2, "script: --init and --output are the same"),
+        (&["-o", "script", "--hook", "pre-root=script"], 2, "script: --hook and --output are the"),
         (&["-o", "o", "--set", "ext9"], 2, "invalid value 'ext9' for '--set <SET>'"),
         (&["-o", "o", "--kernel", "k"], 2, "the following required arguments"),
     ];

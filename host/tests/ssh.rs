@@ -323,6 +323,7 @@ fn configurations_that_could_only_fail_are_not_written() {
     };
     let ran = run(&["web", "--address", "vm:1", "--at", AT]).code(2);
     assert!(ran.stderr.contains("nothing says which VM is accepted"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is no vm.toml here"), "{}", ran.stderr);
     let mut accept = vec!["a*b"];
     let accepting = accepting();
     accept.extend(accepting.iter().map(String::as_str));

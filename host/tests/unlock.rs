@@ -102,6 +102,18 @@ fn a_dry_run_sends_and_writes_nothing() {
     assert_eq!(guest.asked(), 1);
 }
 
+/// Nothing is asked if no answer could be accepted.
+#[test]
+fn without_a_vm_nobody_is_asked() {
+    let home = home();
+    let guest = Guest::good(vm());
+    let mut command = at_home(home.path());
+    command.env_remove("SSH_AUTH_SOCK").args(["unlock", "--sidecar", "root.img.toml"]);
+    let ran = Ran::from(command.args(["--address", &guest.address]).output().unwrap()).code(2);
+    assert!(ran.stderr.contains("there is no vm.toml here"), "{}", ran.stderr);
+    assert_eq!(guest.asked(), 0);
+}
+
 /// Evidence that is not about this session: refused before anything else is looked at.
 #[test]
 fn evidence_of_another_session_is_refused() {

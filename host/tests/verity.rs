@@ -220,7 +220,8 @@ fn errors_leave_nothing() {
         (&["--from", "source", "-o", "o", "--hash", "md5"], 2, "invalid value 'md5'"),
         (&["--from", "source", "-o", "o", "--data-block-size", "8192"], 2, "invalid value '8192'"),
         (&["--from", "source", "-o", "o", "--seed", "1"], 2, "invalid value '1' for '--seed"),
-        (&["--from", "source", "-o", "o", "--sidecar", "o"], 3, "o: is the name of two outputs"),
+        (&["--from", "source", "-o", "o", "--sidecar", "o"], 2, "o: --output and the sidecar are"),
+        (&["--from", "source", "-o", "r.img/"], 3, "r.img/: this names a directory"),
     ];
     for (arguments, code, message) in cases {
         let all = [&["image", "verity"], *arguments].concat();
@@ -235,6 +236,40 @@ fn errors_leave_nothing() {
     assert!(ran.stderr.contains("2046 are allowed"), "{}", ran.stderr);
     assert!(ran.stderr.contains("help: the image and root.img.toml are complete"));
     verify(directory.path(), &["root.img"]).ok();
+}
+
+/// What is written takes the place of nothing that is read, nor of another output.
+#[test]
+fn no_output_takes_the_place_of_what_is_read_or_of_another() {
+    let directory = source();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("vm.toml"), "format = 1\n").unwrap();
+    fs::write(at("users.toml"), "").unwrap();
+    fs::create_dir(at("rootfs")).unwrap();
+    fs::hard_link(at("source"), at("hard")).unwrap();
+    let all = ["hard", "source", "users.toml", "vm.toml"];
+    let before = all.map(|name| fs::read(at(name)).unwrap());
+    let bare = ["--layout", "bare"];
+    let cases: [(&str, &[&str]); 11] = [
+        ("source", &["-o", "source"]),
+        ("source", &["-o", "hard"]),
+        ("source", &["-o", "vm.toml", "--vm", "vm.toml"]),
+        ("source", &["-o", "vm", "--vm", "vm.toml"]),
+        ("source", &["-o", "root.img", "--sidecar", "source"]),
+        ("source", &["-o", "root.img", "--vm", "source"]),
+        ("source", &[&bare[..], &["-o", "root.img", "--hash-output", "source"]].concat()),
+        ("source", &[&bare[..], &["-o", "root.img", "--hash-output", "./root.img"]].concat()),
+        ("rootfs", &["-o", "users.toml", "--customize", "users.toml"]),
+        ("rootfs", &["-o", "hard", "--modules", "source"]),
+        ("rootfs", &["-o", "rootfs"]),
+    ];
+    for (from, arguments) in cases {
+        let ran =
+            run(directory.path(), &[&["image", "verity", "--from", from], arguments].concat());
+        let ran = ran.code(2);
+        assert!(ran.stderr.contains("are the same file"), "{arguments:?}: {}", ran.stderr);
+        assert_eq!(all.map(|name| fs::read(at(name)).unwrap()), before, "{arguments:?}");
+    }
 }
 
 /// A tree from standard input, with the first file-system tool that is there and

@@ -6,7 +6,9 @@
 //! the answer are an error too.
 
 use std::io::{self, Read, Write};
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use protocol::report_data::Nonce;
@@ -224,18 +226,56 @@ impl<'a> Talk<'a> {
     pub(crate) fn connect(&self) -> Result<Socket, AskError> {
         let candidates: Vec<SockAddr> = match self.address {
             Address::Vsock { cid, port } => vec![SockAddr::vsock(*cid, *port)],
-            Address::Tcp { host, port } => (host.as_str(), *port)
-                .to_socket_addrs()
-                .map_err(|source| AskError::Resolve { address: self.address.clone(), source })?
-                .map(SockAddr::from)
-                .collect(),
+            Address::Tcp { host, port } => {
+                self.resolve(host, *port)?.into_iter().map(SockAddr::from).collect()
+            }
         };
+        self.connect_to(&candidates)
+    }
+
+    /// The addresses of a name.
+    fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, AskError> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let host = host.to_owned();
+        self.in_time(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()))
+    }
+
+    /// What a look-up gives, if it ends in time. The system's resolver cannot be given a
+    /// deadline: it has a thread of its own, which is left behind if it takes longer.
+    fn in_time<T: Send + 'static>(
+        &self,
+        look_up: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, AskError> {
+        let failed = |source| AskError::Resolve { address: self.address.clone(), source };
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let work = move || {
+            // Nobody listens any more if it is too late.
+            let _ = sender.send(look_up());
+        };
+        thread::Builder::new().name("resolver".to_owned()).spawn(work).map_err(failed)?;
+        match receiver.recv_timeout(self.left()?) {
+            Ok(found) => found.map_err(failed),
+            Err(RecvTimeoutError::Timeout) => Err(self.timed_out()),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(failed(io::Error::other("the resolver ended without an answer")))
+            }
+        }
+    }
+
+    /// Connects to the first candidate that answers. Each has an equal share of the time that
+    /// is left, so that a dead one leaves some for the others.
+    fn connect_to(&self, candidates: &[SockAddr]) -> Result<Socket, AskError> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for candidate in candidates {
+        let remaining = (1..=u32::try_from(candidates.len()).unwrap_or(u32::MAX)).rev();
+        for (candidate, remaining) in candidates.iter().zip(remaining) {
             let domain = Domain::from(i32::from(candidate.family()));
             let connected = Socket::new(domain, Type::STREAM, None).and_then(|socket| {
                 let left = self.left().map_err(|_error| io::ErrorKind::TimedOut)?;
-                socket.connect_timeout(&candidate, left)?;
+                // Never zero, which would mean no limit.
+                let share = (left / remaining).max(Duration::from_millis(1));
+                socket.connect_timeout(candidate, share)?;
                 Ok(socket)
             });
             match connected {
@@ -278,4 +318,60 @@ impl<'a> Talk<'a> {
 
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn nowhere() -> Address {
+        Address::Tcp { host: "name.invalid".to_owned(), port: 1 }
+    }
+
+    /// Linux drops the SYN of a connection for which the queue of a listener has no room:
+    /// its address is as dead as that of a machine that is off.
+    #[test]
+    fn a_dead_address_leaves_time_for_the_next() {
+        let dead = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        dead.bind(&any).unwrap();
+        dead.listen(0).unwrap();
+        let at = dead.local_addr().unwrap();
+        let mut queued = Vec::new();
+        let is_dead = (0..8).any(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let failed = socket.connect_timeout(&at, Duration::from_millis(200)).is_err();
+            queued.push(socket);
+            failed
+        });
+        assert!(is_dead, "the queue has no end");
+        let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = SockAddr::from(alive.local_addr().unwrap());
+        let address = nowhere();
+        let talk = Talk::new(&address, Duration::from_secs(4));
+        let socket = talk.connect_to(&[at.clone(), alive.clone()]).unwrap();
+        assert_eq!(socket.peer_addr().unwrap().as_socket(), alive.as_socket());
+        let talk = Talk::new(&address, Duration::from_millis(200));
+        assert!(matches!(talk.connect_to(&[at]), Err(AskError::TimedOut { .. })));
+    }
+
+    #[test]
+    fn the_deadline_covers_the_name_too() {
+        let address = nowhere();
+        let talk = Talk::new(&address, Duration::from_millis(50));
+        let (held, waits) = mpsc::channel::<()>();
+        let slow = talk.in_time(move || {
+            let _ = waits.recv_timeout(Duration::from_secs(60));
+            Ok(())
+        });
+        assert!(matches!(slow, Err(AskError::TimedOut { .. })), "{slow:?}");
+        drop(held);
+        let talk = Talk::new(&address, Duration::from_secs(60));
+        assert_eq!(talk.in_time(|| Ok(7)).unwrap(), 7);
+        let failed = talk.in_time::<()>(|| Err(io::ErrorKind::NotFound.into()));
+        assert!(matches!(failed, Err(AskError::Resolve { .. })), "{failed:?}");
+        assert_eq!(talk.resolve("::1", 9).unwrap(), ["[::1]:9".parse().unwrap()]);
+    }
 }

@@ -7,12 +7,13 @@ use attestation::certificate::{
 };
 use attestation::policy::Policy;
 use attestation::product::Product;
-use attestation::report::{KeyKind, Report, SigningKey};
+use attestation::report::{KeyKind, Report};
 use attestation::verify::{ReportData, Request, verify};
 
 use super::Store;
 use super::error::StoreError;
 use super::obtain::needs_intermediate;
+use crate::evidence::kind_of;
 
 /// More leaves than a report can have been signed by.
 const LEAVES: usize = 16;
@@ -278,12 +279,6 @@ pub(crate) fn product_of(report: &Report, given: Option<Product>) -> Result<Prod
         Some([family, model, _]) => Err(StoreError::ProcessorUnknown { family, model }),
         None => Err(StoreError::ProductUnknown),
     }
-}
-
-fn kind_of(report: &Report) -> Option<KeyKind> {
-    let named = report.flags().signing_key();
-    let kinds = [(SigningKey::Vcek, KeyKind::Vcek), (SigningKey::Vlek, KeyKind::Vlek)];
-    kinds.into_iter().find(|(key, _)| *key == named).map(|(_, kind)| kind)
 }
 
 fn is_outdated(error: &ChainError) -> bool {

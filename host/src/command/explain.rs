@@ -198,7 +198,7 @@ fn candidates(
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        let failed = |error| Failure::new(format!("{}: {error}", path.display()));
+        let failed = |error| Failure::new(error).named(path);
         if fs::metadata(path).map_err(failed)?.is_dir() {
             let mut inside = Vec::new();
             for entry in fs::read_dir(path).map_err(failed)? {
@@ -246,7 +246,7 @@ fn add(candidates: &mut Candidates, path: &Path) -> Result<&'static str> {
         }
         return Ok("a VM description");
     }
-    let failed = |error| Failure::new(format!("{}: {error}", path.display()));
+    let failed = |error| Failure::new(error).named(path);
     let mut head = Vec::new();
     File::open(path).map_err(failed)?.take(0x210).read_to_end(&mut head).map_err(failed)?;
     if bzimage::is_bzimage(&head) {

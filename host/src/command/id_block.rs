@@ -250,7 +250,7 @@ fn authentication(block: &IdBlock, keys: &Keys, terminal: &Terminal) -> Result<I
 }
 
 fn private_key(path: &Path, terminal: &Terminal) -> Result<PrivateKey> {
-    let failed = |error| Failure::new(format!("{}: {error}", path.display()));
+    let failed = |error| Failure::new(error).named(path);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.mode() & 0o007 != 0 {

@@ -279,6 +279,24 @@ impl PolicyArguments {
         self.policy.is_some() || self.manifest.is_some() || !self.measurement.is_empty()
     }
 
+    /// Refuses a policy that no VM satisfies, before one is asked.
+    ///
+    /// # Errors
+    /// One that says nothing about what runs in the VM.
+    pub(crate) fn require_workload(&self, policy: &Policy) -> Result<()> {
+        if policy.names_workload() {
+            return Ok(());
+        }
+        let failure =
+            Failure::usage("nothing says which VM is accepted: every one would be refused");
+        Err(failure.help(if self.names_something() {
+            "the policy names no measurement and no key: add one, or name the VM with --vm, \
+             --manifest or --measurement"
+        } else {
+            "there is no vm.toml here: name the VM with --vm, --policy, --manifest or --measurement"
+        }))
+    }
+
     /// The options but `--vm` as they are repeated in another command line.
     ///
     /// # Errors

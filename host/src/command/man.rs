@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Man, terminal: &Terminal) -> Result {
         return Ok(Exit::Success);
     };
     fs::create_dir_all(directory)
-        .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))
+        .map_err(|error| Failure::new(error).named(directory))
         .remedy("name a directory that can be written to")?;
     let mut outputs = Vec::new();
     let mut files = Vec::new();

@@ -205,9 +205,7 @@ fn write_manifest(
         ManifestForm::Json => manifest.to_json()?,
     };
     let file = Output::create(path)?;
-    file.file()
-        .write_all(written.as_bytes())
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    file.file().write_all(written.as_bytes()).map_err(|error| Failure::new(error).named(path))?;
     file.commit()?;
     let count = manifest.measurements().len();
     let mut text = Text::new();

@@ -52,9 +52,9 @@ not as predicted. 4: nobody answered, or with something that is
 no evidence.
 
 JSON (\"kind\": \"attest\"): address, nonce, accepted, authentic, time, identity, warnings and checks
-as of `ravelin report verify`, host_keys (a list of type, fingerprint, key in base64), receipt_head
-(64 digits or null), with --receipt receipt (null if refused or there is none, or as_predicted and
-lines, each with event, values, and its finding: predicted with decided (by value: host, owners or
+as of `ravelin report verify`, host_keys (a list of type, fingerprint, key in base64; empty if
+refused), receipt_head (64 digits; null if refused or there is none), with --receipt receipt (null
+if refused or there is none, or as_predicted and lines, each with event, values, and its finding: predicted with decided (by value: host, owners or
 image), differs with expected (by value), unexpected, or missing).";
 
 /// Ask a running VM for evidence, and verify it
@@ -116,8 +116,9 @@ pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
     let Attested { nonce, evidence, verdict, notes } = &attested;
     notes.iter().for_each(|note| terminal.warning(note));
     say_warnings(verdict, terminal);
-    // A refused answer's receipt is anybody's.
-    let compared = files.filter(|_| verdict.accepted()).map(|files| files.compare(evidence));
+    // A refused answer's keys and receipt are anybody's: they are not shown as the VM's.
+    let accepted = verdict.accepted();
+    let compared = files.filter(|_| accepted).map(|files| files.compare(evidence));
     let (compared, nothing) = match compared {
         Some(Ok(compared)) => (Some(compared), None),
         Some(Err(why)) => (None, Some(why)),
@@ -127,16 +128,22 @@ pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
         address: prepared.address.to_string(),
         nonce: hex::encode(nonce),
         verdict,
-        host_keys: keys(&evidence.host_keys),
-        receipt_head: evidence.receipt_head.map(Hex),
+        host_keys: if accepted { keys(&evidence.host_keys) } else { Vec::new() },
+        receipt_head: evidence.receipt_head.filter(|_| accepted).map(Hex),
         receipt: arguments.receipt.then_some(compared),
     };
     if let Some(directory) = &arguments.output {
         store::store(directory, &attested, &printed)?;
     }
+    let differs = matches!(&printed.receipt, Some(Some(compared)) if !compared.as_predicted());
+    let success = accepted && nothing.is_none() && !differs;
+    // Before the result: a pin that fails is an error, and standard output has one document.
+    let pinned = arguments.pin.as_ref().filter(|_| success);
+    if let Some(path) = pinned {
+        store::pin(path, verdict, arguments.pin_chip)?;
+    }
     let mut text = text(verdict);
-    // A refused answer's keys are anybody's: they are not shown as the VM's.
-    if verdict.accepted() {
+    if accepted {
         text.heading("SSH host keys that the report binds");
         if printed.host_keys.is_empty() {
             text.line("  none");
@@ -155,22 +162,15 @@ pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
     if let Some(meaning) = attested.unbound() {
         terminal.note(meaning);
     }
-    if !verdict.accepted() {
-        return Ok(Exit::CheckFailed);
-    }
     if let Some(why) = &nothing {
         terminal.warning(why);
-        return Ok(Exit::CheckFailed);
-    }
-    if matches!(&printed.receipt, Some(Some(compared)) if !compared.as_predicted()) {
+    } else if differs {
         terminal.warning(NOT_PREDICTED);
-        return Ok(Exit::CheckFailed);
     }
-    if let Some(path) = &arguments.pin {
-        store::pin(path, verdict, arguments.pin_chip)?;
+    if let Some(path) = pinned {
         terminal.note(&format!("{}: pins this VM until it ends", path.display()));
     }
-    Ok(Exit::Success)
+    Ok(if success { Exit::Success } else { Exit::CheckFailed })
 }
 
 fn keys(keys: &HostKeys) -> Vec<Key<'_>> {

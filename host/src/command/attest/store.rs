@@ -17,7 +17,7 @@ use crate::failure::{Failure, Remedy, Result};
 /// Writes the evidence, and the verdict last.
 pub(super) fn store(directory: &Path, attested: &Attested, verdict: &impl Serialize) -> Result<()> {
     fs::create_dir_all(directory)
-        .map_err(|error| Failure::new(format!("{}: {error}", directory.display())))
+        .map_err(|error| Failure::new(error).named(directory))
         .remedy("name a directory that can be made or written to with --output")?;
     let mut outputs = vec![
         written(&directory.join("report.bin"), attested.evidence.report.as_slice())?,
@@ -30,7 +30,7 @@ pub(super) fn store(directory: &Path, attested: &Attested, verdict: &impl Serial
         // Those of an earlier answer do not belong to this one.
         None => match fs::remove_file(&certificates) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::new(format!("{}: {error}", certificates.display())));
+                return Err(Failure::new(error).named(&certificates));
             }
             Ok(()) | Err(_) => {}
         },
@@ -53,7 +53,7 @@ pub(super) fn pin(path: &Path, verdict: &Verdict, chip: bool) -> Result<()> {
     if path.exists() {
         let before = Instance::parse(&evidence::text(path)?).map_err(|error| {
             let error = crate::terminal::causes(&error);
-            Failure::new(format!("{}: {error}", path.display()))
+            Failure::new(error).named(path)
         });
         let before = before.remedy("--pin does not replace a file that it did not write")?;
         if before.report_id != pin.report_id {
@@ -73,9 +73,6 @@ pub(super) fn pin(path: &Path, verdict: &Verdict, chip: bool) -> Result<()> {
 
 fn written(path: &Path, bytes: &[u8]) -> Result<Output> {
     let output = Output::create(path)?;
-    output
-        .file()
-        .write_all(bytes)
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    output.file().write_all(bytes).map_err(|error| Failure::new(error).named(path))?;
     Ok(output)
 }

@@ -115,13 +115,14 @@ impl Target {
     /// Reads and measures everything that the verdict needs.
     ///
     /// # Errors
-    /// If a file cannot be used.
+    /// If a file cannot be used, or no VM at all would be accepted.
     pub(crate) fn prepare(&self, terminal: &Terminal) -> Result<Prepared<'_>> {
         let file = self.vm()?;
         let digests = Digests::of_user();
         let Accepted { mut policy, notes } =
             self.policy.policy_of(&self.trust, file.as_ref(), digests.as_ref())?;
         notes.iter().for_each(|note| terminal.note(note));
+        self.policy.require_workload(&policy)?;
         if let Some(path) = &self.instance {
             let refused = |error: &dyn std::error::Error| {
                 let causes = crate::terminal::causes(error);
@@ -190,11 +191,6 @@ impl Target {
 }
 
 impl Prepared<'_> {
-    /// Whether any report at all could be accepted.
-    pub(crate) fn names_workload(&self) -> bool {
-        self.policy.names_workload()
-    }
-
     /// What an accepted verdict depends on, for remembering it.
     ///
     /// # Errors

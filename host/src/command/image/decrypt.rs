@@ -126,15 +126,13 @@ pub(crate) fn run(arguments: &Decrypt, terminal: &Terminal) -> Result {
 
 /// The output replaces what is there, so it must be none of what is read.
 fn check_places(arguments: &Decrypt, disk: &Path) -> Result<()> {
-    for (what, path) in [
+    let read = [
         ("the disk", Some(disk)),
         ("the sidecar", arguments.sidecar.as_deref()),
         ("--key", arguments.key.as_deref()),
         ("--passphrase-file", arguments.passphrase.file()),
-    ] {
-        places::distinct(&[(what, path), ("--output", Some(&arguments.output))])?;
-    }
-    Ok(())
+    ];
+    places::apart(&arguments.output, read)
 }
 
 fn with_sidecar(
@@ -143,7 +141,8 @@ fn with_sidecar(
     disk: Option<&Path>,
     terminal: &Terminal,
 ) -> Result<Report> {
-    let sidecar = EncryptedSidecar::load(sidecar_path)?;
+    let sidecar = EncryptedSidecar::load(sidecar_path)
+        .map_err(|error| Failure::new(error).named(sidecar_path))?;
     let beside = || sidecar_path.with_file_name(&sidecar.disk.file);
     let disk = disk.map_or_else(beside, Path::to_owned);
     check_places(arguments, &disk)?;

@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use image_builder::disk::clean::Clean;
 use image_builder::disk::{
-    self, DATA_SERIAL, EncryptOptions, Encrypted, HostKeys, Owner, Protection, Tools, Xattrs,
+    self, DATA_SERIAL, EncryptError, EncryptOptions, Encrypted, HostKeys, Owner, Protection, Tools,
+    Xattrs,
 };
 use luks::{Argon2Cost, Cipher, SectorSize};
-use protocol::units::MemorySize;
 use serde::Serialize;
 
-use super::places;
+use super::in_use::ReplaceArguments;
+use super::places::{self, appended};
 use super::preparation::PreparationArguments;
 use super::secret::{self, PassphraseArguments};
 use super::source::SourceArguments;
+use super::values::{bytes, serial};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
@@ -78,6 +80,8 @@ pub(crate) struct Encrypt {
     /// Where the sidecar goes [default: the output's name with .toml at its end]
     #[arg(long, value_name = "FILE")]
     sidecar: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     #[command(flatten)]
     preparation: PreparationArguments,
     /// A disk with a partition table, or the volume alone
@@ -178,6 +182,7 @@ struct FileSystemReport {
 }
 
 pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
+    let sidecar = places::sidecar(&arguments.output, arguments.sidecar.as_deref())?;
     let source = arguments.source.open()?;
     let options = EncryptOptions {
         cipher: arguments.cipher,
@@ -195,12 +200,11 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
         tools: Tools::from_environment(),
         threads: arguments.threads,
     };
-    let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
     let [customize, modules] = arguments.preparation.files();
     places::distinct(&[
         customize,
         modules,
-        ("--from", Some(arguments.source.path())),
+        ("--from", arguments.source.file()),
         ("--output", Some(&arguments.output)),
         ("the sidecar", Some(&sidecar)),
         ("--key", arguments.key.as_deref()),
@@ -208,12 +212,14 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
         ("--passphrase-file", arguments.passphrase.file()),
         ("--vm", arguments.vm.as_deref()),
     ])?;
+    arguments.replace.check(&sidecar, &[&arguments.output])?;
     let protection = protection(arguments, terminal)?;
     // A description that cannot be used is better found before the work than after it.
     arguments.vm.as_deref().map(VmEditor::open).transpose()?;
     let progress = terminal.progress();
     let encrypted =
-        disk::encrypt(source, &options, &protection, &arguments.output, &sidecar, &progress)?;
+        disk::encrypt(source, &options, &protection, &arguments.output, &sidecar, &progress)
+            .map_err(failure)?;
     progress.finish();
     let words = encrypted.sidecar.cmdline(arguments.data_serial.as_str());
     let vm_cmdline = match &arguments.vm {
@@ -236,6 +242,16 @@ fn update(vm: &Path, words: &str, arguments: &Encrypt) -> Result<Cmdline> {
     editor.set_unlock_port(protocol::release::PORT)?;
     editor.write()?;
     Ok(cmdline)
+}
+
+fn failure(error: EncryptError) -> Failure {
+    let key_exists = matches!(error, EncryptError::KeyExists { .. });
+    let failure = Failure::new(error);
+    if key_exists {
+        failure.help("name another place with --new-key, or use a key that is there with --key")
+    } else {
+        failure
+    }
 }
 
 fn protection(arguments: &Encrypt, terminal: &Terminal) -> Result<Protection> {
@@ -325,22 +341,4 @@ fn describe(report: &Report) -> Text {
         text.line(&report.cmdline);
     }
     text
-}
-
-fn appended(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
-fn serial(text: &str) -> std::result::Result<Serial, crate::vm::ValueError> {
-    Serial::try_from(text.to_owned())
-}
-
-fn bytes(text: &str) -> std::result::Result<u64, String> {
-    match text.parse() {
-        Ok(MemorySize::Bytes(bytes)) => Ok(bytes),
-        Ok(MemorySize::Percent(_)) => Err("write a size such as 512M or 2G".to_owned()),
-        Err(error) => Err(format!("{error}; write a size such as 512M or 2G")),
-    }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use image_builder::initramfs::{Additions, Archive, ExtraFile, Hook};
 use protocol::hooks::{Stage, StageError};
 
+use super::places::Place;
 use crate::failure::{Failure, Result};
 use crate::terminal::causes;
 
@@ -33,6 +34,13 @@ impl HookOptions {
         self.hook.is_empty() && self.hook_file.is_empty()
     }
 
+    /// The files, by their options.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let hooks = self.hook.iter().map(|(_, path)| ("--hook", Some(path.as_path())));
+        let files = self.hook_file.iter().map(|(_, path)| ("--hook-file", Some(path.as_path())));
+        hooks.chain(files)
+    }
+
     /// Reads the files.
     pub(super) fn read(&self) -> Result<Additions> {
         let mut additions = Additions::default();
@@ -56,7 +64,7 @@ pub(super) fn add(additions: &Additions, archive: &mut Archive) -> Result<()> {
 }
 
 fn content(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    fs::read(path).map_err(|error| Failure::new(error).named(path))
 }
 
 fn hook(text: &str) -> std::result::Result<(Stage, PathBuf), String> {

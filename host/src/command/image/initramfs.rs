@@ -17,6 +17,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::hooks::{self, HookOptions};
+use super::places;
 use crate::bzimage;
 use crate::embedded;
 use crate::exit::Exit;
@@ -185,6 +186,14 @@ struct HookReport {
 
 pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
     let parts = parts(arguments, terminal)?;
+    let read = [
+        ("--config", arguments.config.as_deref()),
+        ("--vm", arguments.vm.as_deref()),
+        ("--kernel", arguments.kernel.as_deref()),
+        ("--firmware", arguments.firmware.as_deref()),
+        ("--init", arguments.init.as_deref()),
+    ];
+    places::apart(&arguments.output, read.into_iter().chain(arguments.hooks.places()))?;
     // Everything that can be wrong is looked at before something is made.
     let mut vm = arguments.vm.as_deref().map(VmEditor::open).transpose()?;
     let output = Output::create(&arguments.output)?;
@@ -215,7 +224,7 @@ pub(crate) fn run(arguments: &Initramfs, terminal: &Terminal) -> Result {
     output
         .file()
         .write_all(&bytes)
-        .map_err(|error| Failure::new(format!("{}: {error}", arguments.output.display())))?;
+        .map_err(|error| Failure::new(error).named(&arguments.output))?;
     progress.stage("writing", None);
     output.commit()?;
     progress.finish();
@@ -275,11 +284,8 @@ fn parts(arguments: &Initramfs, terminal: &Terminal) -> Result<Vec<Part>> {
 fn base_archive(arguments: &Initramfs) -> Result<Archive> {
     match (&arguments.init, embedded::INIT) {
         (Some(path), _) => {
-            let failed = |error: &dyn std::fmt::Display| {
-                Failure::new(format!("{}: {error}", path.display()))
-            };
-            let init = fs::read(path).map_err(|error| failed(&error))?;
-            base(&init).map_err(|error| failed(&causes(&error)))
+            let init = fs::read(path).map_err(|error| Failure::new(error).named(path))?;
+            base(&init).map_err(|error| Failure::new(causes(&error)).named(path))
         }
         (None, Some(init)) => Ok(base(init)?),
         (None, None) => Err(Failure::new("this ravelin was built without PID 1 inside").help(
@@ -303,7 +309,7 @@ fn read_configuration(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(config::FILE_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| Failure::new(format!("{shown}: cannot be read: {error}")))?;
+        .map_err(|error| Failure::file(path, error))?;
     config::check_file(&bytes)
         .map_err(|error| Failure::new(format!("{shown}: {error}")))
         .remedy("PID 1 would refuse to boot with it; `docs/configuration.md` has all keys")?;
@@ -335,8 +341,8 @@ fn gather(arguments: &Initramfs, measured: Option<&Config>, toml: Option<&str>) 
     let directory = arguments.kernel_modules.as_deref().unwrap_or(Path::new(""));
     let tree = ModuleTree::open(directory)?;
     if let Some(kernel) = &arguments.kernel {
-        let release = bzimage::release(kernel)
-            .map_err(|error| Failure::new(format!("{}: {error}", kernel.display())))?;
+        let release =
+            bzimage::release(kernel).map_err(|error| Failure::new(error).named(kernel))?;
         if let Some(release) = release.filter(|release| release != tree.kernel()) {
             return Err(Failure::new(format!(
                 "{} is kernel {release}, and {} has the modules of kernel {}",

@@ -4,11 +4,13 @@ mod audit;
 mod decrypt;
 mod encrypt;
 mod hooks;
+mod in_use;
 mod initramfs;
 mod places;
 mod preparation;
 pub(crate) mod secret;
 mod source;
+mod values;
 mod verify;
 mod verity;
 

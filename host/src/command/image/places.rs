@@ -1,11 +1,40 @@
 //! Files of one command that must not be the same file: what is written would replace
 //! what is read, and that may be the only key.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use image_builder::output::OutputError;
+
 use crate::failure::{Failure, Result};
+
+/// The end of a sidecar's name.
+pub(super) const SIDECAR: &str = ".toml";
+
+/// The sidecar of an output: the one that is named, else the output's name with an end of
+/// its own.
+///
+/// # Errors
+/// An output that is no name of a file; nothing can be beside that.
+pub(super) fn sidecar(output: &Path, given: Option<&Path>) -> Result<PathBuf> {
+    let is_directory = output.as_os_str().as_bytes().ends_with(b"/")
+        || output.file_name().is_none_or(OsStr::is_empty);
+    if is_directory {
+        let failure = Failure::new(OutputError::NotAFileName { path: output.to_owned() });
+        return Err(failure.help("--output is the disk to write, such as root.img"));
+    }
+    Ok(given.map_or_else(|| appended(output, SIDECAR), Path::to_owned))
+}
+
+/// The name with something at its end.
+pub(super) fn appended(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
 
 /// A file of a command: what it is to the user, and where.
 pub(super) type Place<'a> = (&'static str, Option<&'a Path>);
@@ -33,6 +62,14 @@ pub(super) fn distinct(places: &[Place<'_>]) -> Result<()> {
         seen.push(((what, node), name));
     }
     Ok(())
+}
+
+/// Refuses an output that is one of the files that are read, of which two may be one.
+///
+/// # Errors
+/// As [`distinct`].
+pub(super) fn apart<'a>(output: &Path, read: impl IntoIterator<Item = Place<'a>>) -> Result<()> {
+    read.into_iter().try_for_each(|place| distinct(&[place, ("--output", Some(output))]))
 }
 
 /// Device and inode of a file that is there. Pipes and terminals are no files to lose.

@@ -149,7 +149,7 @@ fn check_length(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
 /// The content of a file, and one byte more than `most` of a longer one. If others can
 /// read it too, the user is warned.
 fn bounded(path: &Path, most: usize, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |error| Failure::new(format!("{}: cannot be read: {error}", path.display()));
+    let failed = |error| Failure::file(path, error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_file() && is_others_too(metadata.mode()) {

@@ -8,6 +8,9 @@ use image_builder::disk::{DiskFormat, DiskOptions, PartitionChoice, Source, Sour
 
 use crate::failure::{Failure, Result};
 
+/// What is the standard input instead of a file.
+const STDIN: &str = "-";
+
 /// Which part of a disk image is meant.
 #[derive(Debug, Args)]
 pub(super) struct DiskArguments {
@@ -50,6 +53,11 @@ impl SourceArguments {
         self.disk.open(&self.from, self.keep_file_system)
     }
 
+    /// The file or directory, unless it is the standard input.
+    pub(super) fn file(&self) -> Option<&Path> {
+        (self.from != Path::new(STDIN)).then_some(&self.from)
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.from
@@ -65,7 +73,7 @@ impl DiskArguments {
             keep_file_system,
         };
         let is_disk = options != DiskOptions::default();
-        if from == Path::new("-") {
+        if from == Path::new(STDIN) {
             if is_disk {
                 return Err(Failure::usage("a disk image cannot come from the standard input")
                     .help("leave the options of a disk image out, or name a file"));

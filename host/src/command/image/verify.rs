@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use image_builder::disk::{
-    self, Content, Description, DiskDescription, ImagePaths, Sidecar, describe,
+    self, Content, Description, DiskDescription, ImagePaths, Sidecar, SidecarError, describe,
 };
 use image_builder::progress::Progress;
 use protocol::gpt::{SECTOR, TYPE_ROOT_VERITY_X86_64, TYPE_ROOT_X86_64};
@@ -90,6 +90,9 @@ pub(crate) fn run(arguments: &Verify, terminal: &Terminal) -> Result {
     Ok(if report.good { Exit::Success } else { Exit::CheckFailed })
 }
 
+const NO_SIDECAR: &str = "give the sidecar that `ravelin image verity` wrote beside the image, or \
+                          the image itself; `ravelin inspect` says what a file is";
+
 /// The sidecar: the file itself, or the one beside an image. `None` if there is
 /// none and a root hash is given.
 fn sidecar_path(arguments: &Verify) -> Result<Option<PathBuf>> {
@@ -124,9 +127,9 @@ fn sidecar_path(arguments: &Verify) -> Result<Option<PathBuf>> {
 
 fn with_sidecar(arguments: &Verify, path: &Path, terminal: &Terminal) -> Result<Report> {
     let sidecar = Sidecar::load(path).map_err(|error| {
-        let name = path.display().to_string();
-        let text = causes(&error);
-        Failure::new(if text.contains(&name) { text } else { format!("{name}: {text}") })
+        let is_read = !matches!(error, SidecarError::Read { .. });
+        let failure = Failure::new(error).named(path);
+        if is_read { failure.help(NO_SIDECAR) } else { failure }
     })?;
     let mut paths = ImagePaths::beside(&sidecar, path);
     match &mut paths {

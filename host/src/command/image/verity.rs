@@ -10,13 +10,15 @@ use image_builder::disk::{
     Sidecar, Source, Target, Tools, Xattrs,
 };
 use protocol::config::FsType;
-use protocol::units::MemorySize;
 use serde::Serialize;
 use uuid::Uuid;
 use verity::{Algorithm, BlockSize, Salt};
 
+use super::in_use::ReplaceArguments;
+use super::places::{self, appended};
 use super::preparation::PreparationArguments;
 use super::source::SourceArguments;
+use super::values::{bytes, serial};
 use crate::exit::Exit;
 use crate::failure::{Failure, Remedy, Result};
 use crate::terminal::{Terminal, Text, size};
@@ -71,6 +73,8 @@ pub(crate) struct Verity {
     /// Where the sidecar goes [default: the output's name with .toml at its end]
     #[arg(long, value_name = "FILE")]
     sidecar: Option<PathBuf>,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     #[command(flatten)]
     preparation: PreparationArguments,
     /// One disk with a partition table, or two bare files
@@ -199,11 +203,12 @@ struct FileSystemReport {
 }
 
 pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
+    let sidecar = places::sidecar(&arguments.output, arguments.sidecar.as_deref())?;
     let source = arguments.source.open()?;
     let unchanged = source.is_file_system();
     let options = options(arguments, &source)?;
     let target = target(arguments)?;
-    let sidecar = arguments.sidecar.clone().unwrap_or_else(|| appended(&arguments.output, ".toml"));
+    check_places(arguments, &target, &sidecar)?;
     // A description that cannot be used is better found before the work than after it.
     arguments.vm.as_deref().map(VmEditor::open).transpose()?;
 
@@ -222,6 +227,27 @@ pub(crate) fn run(arguments: &Verity, terminal: &Terminal) -> Result {
         None => None,
     };
     report(arguments, &target, &sidecar, &built, cmdline.as_ref(), terminal)
+}
+
+/// What is written must be neither what is read nor an encrypted disk in use.
+fn check_places(arguments: &Verity, target: &Target, sidecar: &Path) -> Result<()> {
+    let hash = match target {
+        Target::Disk { .. } => None,
+        Target::Files { hash, .. } => Some(hash.as_path()),
+    };
+    let [customize, modules] = arguments.preparation.files();
+    places::distinct(&[
+        customize,
+        modules,
+        ("--from", arguments.source.file()),
+        ("--output", Some(&arguments.output)),
+        ("--hash-output", hash),
+        ("the sidecar", Some(sidecar)),
+        ("--vm", arguments.vm.as_deref()),
+    ])?;
+    let outputs: Vec<&Path> =
+        [Some(arguments.output.as_path()), hash].into_iter().flatten().collect();
+    arguments.replace.check(sidecar, &outputs)
 }
 
 fn options(arguments: &Verity, source: &Source) -> Result<Options> {
@@ -396,12 +422,6 @@ fn describe(report: &Report) -> Text {
     text
 }
 
-fn appended(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
 fn compression(text: &str) -> std::result::Result<CompressionChoice, disk::CompressionError> {
     if text == "none" {
         return Ok(CompressionChoice(None));
@@ -414,16 +434,4 @@ fn salt(text: &str) -> std::result::Result<SaltChoiceArgument, verity::ParamsErr
         return Ok(SaltChoiceArgument(SaltChoice::Random));
     }
     text.parse::<Salt>().map(|salt| SaltChoiceArgument(SaltChoice::Given(salt)))
-}
-
-fn serial(text: &str) -> std::result::Result<Serial, crate::vm::ValueError> {
-    Serial::try_from(text.to_owned())
-}
-
-fn bytes(text: &str) -> std::result::Result<u64, String> {
-    match text.parse() {
-        Ok(MemorySize::Bytes(bytes)) => Ok(bytes),
-        Ok(MemorySize::Percent(_)) => Err("write a size such as 512M or 2G".to_owned()),
-        Err(error) => Err(format!("{error}; write a size such as 512M or 2G")),
-    }
 }

@@ -237,12 +237,12 @@ pub(super) struct Input<'a> {
 
 impl<'a> Input<'a> {
     fn open(path: &'a Path) -> Result<Self> {
-        let failed =
-            |error: io::Error| Failure::new(format!("{}: cannot be read: {error}", path.display()));
+        let failed = |error: io::Error| Failure::file(path, error);
         let mut file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
-            return Err(Failure::new(format!("{}: is a directory", path.display())));
+            let failure = Failure::new(format!("{}: is a directory", path.display()));
+            return Err(failure.help("name a file; `ravelin image audit` looks into a directory"));
         }
         let bytes = file
             .seek(io::SeekFrom::End(0))

@@ -79,7 +79,8 @@ const NEEDS: [Need; 2] = [Need::Verity, Need::Evidence];
 
 pub(crate) fn run(arguments: &Check, terminal: &Terminal) -> Result {
     let (config, found) = kernel::configuration(&arguments.file).map_err(|error| {
-        Failure::new(error).help("`ravelin kernel check --help` says which files it reads")
+        let failure = Failure::new(error).named(&arguments.file);
+        failure.help("`ravelin kernel check --help` says which files it reads")
     })?;
     let findings = kernel_config::check(&config, &NEEDS);
     let release = config.release().map(printable);

@@ -157,7 +157,7 @@ fn write(arguments: &Init, policy: String, terminal: &Terminal) -> Result {
         output
             .file()
             .write_all(policy.as_bytes())
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+            .map_err(|error| Failure::new(error).named(path))
             .remedy("name a file that can be written")?;
         output.commit()?;
         text.line(format!("{}: written", printable(&path.to_string_lossy())));

@@ -79,12 +79,6 @@ pub(crate) fn run(arguments: &Config, terminal: &Terminal) -> Result {
     check_name(&arguments.name).map_err(Failure::usage)?;
     // What cannot be used is told now, not at the first connection.
     let prepared = arguments.target.prepare(terminal)?;
-    if !prepared.names_workload() {
-        return Err(Failure::usage(
-            "nothing says which VM is accepted: every one would be refused",
-        )
-        .help("name it with --vm, --policy, --manifest or --measurement"));
-    }
     let (host, port) = server(arguments, &prepared.address)?;
     let lines = lines(arguments, &host, port)?;
     let mut text = Text::new();
@@ -93,7 +87,7 @@ pub(crate) fn run(arguments: &Config, terminal: &Terminal) -> Result {
         output
             .file()
             .write_all(lines.as_bytes())
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+            .map_err(|error| Failure::new(error).named(path))
             .remedy("name a file that can be written")?;
         output.commit()?;
         let path = printable(&path.to_string_lossy());

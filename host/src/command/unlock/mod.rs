@@ -69,10 +69,10 @@ Exit code 1: the VM was refused, or refused the release. 4: nobody answered, or 
 say what became of the release.
 
 JSON (\"kind\": \"unlock\"): address, nonce, accepted, authentic, time, identity, warnings and checks as
-of `ravelin report verify`, receipt_head (64 digits or null), threshold, wanted (names), dry_run,
-released, owner (the key's fingerprint, or null), instance (report_id, chip_id or null, records,
-recorded: whether it was before), volumes (a list of name, format, sidecar, min_epoch, provision,
-epoch: what the VM reports, or null).";
+of `ravelin report verify`, receipt_head (64 digits; null if refused or there is none), threshold,
+wanted (names), dry_run, released, owner (the key's fingerprint, or null), instance (report_id,
+chip_id or null, records, recorded: whether it was before), volumes (a list of name, format,
+sidecar, min_epoch, provision, epoch: what the VM reports, or null).";
 
 /// Release the keys of a VM's encrypted disks to it, once it is verified
 ///
@@ -153,6 +153,7 @@ pub(crate) fn run(arguments: &Unlock, terminal: &Terminal) -> Result {
     let Accepted { policy, notes } =
         arguments.policy.policy_of(&arguments.trust, file, Digests::of_user().as_ref())?;
     notes.iter().for_each(|note| terminal.note(note));
+    arguments.policy.require_workload(&policy)?;
     // Until the end: two at once could release to two VMs.
     let _locks = if dry_run { None } else { Some(record::lock(&records)?) };
     let volumes = planned.into_iter().map(Planned::load).collect::<Result<Vec<_>>>()?;

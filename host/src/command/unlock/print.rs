@@ -71,7 +71,8 @@ impl<'a> Printed<'a> {
             address: address.to_string(),
             nonce: hex::encode(session.nonce()),
             verdict,
-            receipt_head: evidence.receipt_head.map(Hex),
+            // A refused VM's is anybody's.
+            receipt_head: evidence.receipt_head.filter(|_| verdict.accepted()).map(Hex),
             threshold: evidence.threshold,
             wanted: evidence.wanted.iter().map(VolumeName::as_str).collect(),
             dry_run: false,

@@ -32,7 +32,7 @@ pub(super) fn refused(why: Refusal, text: &str) -> Failure {
         Refusal::Expired => (
             Failure::no_answer(message),
             "not enough owners came in time; agree on a time and release again \
-             (`unlock.quorum_deadline`)",
+             (`deadline.quorum`)",
         ),
         Refusal::NotOpened => (
             Failure::refused(message),

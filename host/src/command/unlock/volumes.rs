@@ -271,7 +271,8 @@ impl<'a> Planned<'a> {
         let load = |path: &Path| {
             EncryptedSidecar::load(path).map_err(|error| {
                 let error = crate::terminal::causes(&error);
-                Failure::new(format!("{}: {error}", path.display()))
+                Failure::new(error)
+                    .named(path)
                     .help("`ravelin image encrypt` writes one beside the disk")
             })
         };
@@ -363,7 +364,7 @@ impl LuksHeader {
             Self::Digest(digest) => return Ok(*digest),
             Self::File(path) => path,
         };
-        let failed = |error| Failure::new(format!("{}: cannot be read: {error}", path.display()));
+        let failed = |error| Failure::file(path, error);
         let mut header = Vec::new();
         let file = File::open(path).map_err(failed)?;
         file.take(LUKS_HEADER).read_to_end(&mut header).map_err(failed)?;

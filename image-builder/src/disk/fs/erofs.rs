@@ -13,7 +13,7 @@ use crate::progress::Progress;
 static WANTED: Wanted = Wanted {
     name: "mkfs.erofs",
     variable: "RAVELIN_MKFS_EROFS",
-    remedy: "erofs-utils 1.7 or later (Debian 13, Ubuntu 24.04), or choose squashfs",
+    remedy: "erofs-utils 1.7 or later (Debian 13, Ubuntu 24.04), or choose --fs squashfs",
 };
 
 const DIALECT: Dialect = Dialect {

@@ -18,11 +18,20 @@ use crate::disk::{BuildError, Prepared};
 use crate::output;
 use crate::progress::Progress;
 
-static WANTED: Wanted = Wanted {
+/// For a verified disk, whose file system can be another one.
+static READ_ONLY: Wanted = Wanted {
     name: "mke2fs",
     variable: "RAVELIN_MKE2FS",
     remedy: "e2fsprogs 1.47.1 or later with libarchive13 (Debian 13, Ubuntu 25.04), or choose \
-             erofs or squashfs",
+             --fs erofs or --fs squashfs",
+};
+
+/// For an encrypted disk, of which no other file system is made.
+static WRITABLE: Wanted = Wanted {
+    name: "mke2fs",
+    variable: "RAVELIN_MKE2FS",
+    remedy: "e2fsprogs 1.47.1 or later with libarchive13 (Debian 13, Ubuntu 25.04), or give a \
+             finished image of a file system as --from",
 };
 
 const DIALECT: Dialect = Dialect {
@@ -98,7 +107,8 @@ pub(super) fn make(
     if let Some(bytes) = shape.size.filter(|bytes| bytes % BLOCK != 0 || *bytes == 0) {
         return Err(BuildError::Size { bytes });
     }
-    let tool = Tool::find(&WANTED, settings.tools.mke2fs.as_ref())?;
+    let wanted = if shape.writable { &WRITABLE } else { &READ_ONLY };
+    let tool = Tool::find(wanted, settings.tools.mke2fs.as_ref())?;
     probe_tool(&tool, settings, place)?;
 
     progress.stage("reading the files", None);

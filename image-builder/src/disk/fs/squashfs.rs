@@ -15,7 +15,7 @@ use crate::progress::Progress;
 static WANTED: Wanted = Wanted {
     name: "mksquashfs",
     variable: "RAVELIN_MKSQUASHFS",
-    remedy: "squashfs-tools 4.6 or later (Debian 13, Ubuntu 24.04), or choose erofs",
+    remedy: "squashfs-tools 4.6 or later (Debian 13, Ubuntu 24.04), or choose --fs erofs",
 };
 
 const DIALECT: Dialect = Dialect {

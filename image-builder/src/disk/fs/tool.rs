@@ -84,7 +84,7 @@ pub enum ToolError {
         remedy: &'static str,
     },
     /// It is there, but cannot do what is needed.
-    #[error("{}: {lacks}; install {remedy}, or name another one with {variable}", .path.display())]
+    #[error("{}: {lacks}; install {remedy}, or name another program with {variable}", .path.display())]
     Unfit {
         /// The tool.
         path: PathBuf,

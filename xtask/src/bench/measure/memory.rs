@@ -50,8 +50,9 @@ pub(crate) fn measure(scratch: &Path) -> Result<Vec<Memory>> {
         encrypt.args(["--quiet", "image", "encrypt"]);
         encrypt.arg("--from").arg(&image).arg("--output").arg(&encrypted);
         all.push(sample("encryption", bytes, &mut encrypt)?);
-        let key = scratch.join("encrypted.img.key");
-        for file in [&image, &disk, &encrypted, &key] {
+        let [key, sidecar] =
+            [".key", ".toml"].map(|end| scratch.join(format!("encrypted.img{end}")));
+        for file in [&image, &disk, &encrypted, &key, &sidecar] {
             fs::remove_file(file).context("remove an image")?;
         }
     }
