@@ -208,6 +208,12 @@ fn an_encrypted_disk_in_use_is_replaced_only_on_demand() {
         assert_eq!(names(directory.path()), found, "{arguments:?}");
         assert!(files.map(|name| fs::read(at(name)).unwrap()) == before, "{arguments:?}");
     }
+    let two = ["image", "encrypt", "--from", "source", "-o", "two.img", "--new-key", "two.key"];
+    run(directory.path(), &two).ok();
+    let two = ["image", "decrypt", "two.img.toml", "--key", "two.key", "-o", "root.img"];
+    let ran = run(directory.path(), &two).code(3);
+    assert!(ran.stderr.contains("root.img.toml: this is the sidecar of an enc"), "{ran:#?}");
+    assert!(files.map(|name| fs::read(at(name)).unwrap()) == before);
     // A verified image is made again from its source, and replaced without a word.
     for _ in 0..2 {
         let verity = ["image", "verity", "--from", "source", "-o", "public.img"];

@@ -54,8 +54,9 @@ no evidence.
 JSON (\"kind\": \"attest\"): address, nonce, accepted, authentic, time, identity, warnings and checks
 as of `ravelin report verify`, host_keys (a list of type, fingerprint, key in base64; empty if
 refused), receipt_head (64 digits; null if refused or there is none), with --receipt receipt (null
-if refused or there is none, or as_predicted and lines, each with event, values, and its finding: predicted with decided (by value: host, owners or
-image), differs with expected (by value), unexpected, or missing).";
+if refused or there is none, or as_predicted and lines, each with event, values, and its finding:
+predicted with decided (by value: host, owners or image), differs with expected (by value),
+unexpected, or missing).";
 
 /// Ask a running VM for evidence, and verify it
 ///

@@ -8,6 +8,7 @@ use image_builder::disk::{self, DecryptError, EncryptedSidecar, PartitionChoice,
 use luks::{Epoch, OpenError, UnlockError};
 use serde::Serialize;
 
+use super::in_use::ReplaceArguments;
 use super::places;
 use super::secret::{self, PassphraseArguments};
 use crate::exit::Exit;
@@ -73,6 +74,8 @@ pub(crate) struct Decrypt {
     /// Decrypt an older state of the disk than the sidecar's epoch says too, such as a backup
     #[arg(long, requires = "sidecar")]
     any_epoch: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Threads that decrypt [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<NonZeroUsize>,
@@ -124,7 +127,8 @@ pub(crate) fn run(arguments: &Decrypt, terminal: &Terminal) -> Result {
     Ok(Exit::Success)
 }
 
-/// The output replaces what is there, so it must be none of what is read.
+/// The output replaces what is there, so it must be none of what is read, and no other
+/// encrypted disk.
 fn check_places(arguments: &Decrypt, disk: &Path) -> Result<()> {
     let read = [
         ("the disk", Some(disk)),
@@ -132,7 +136,8 @@ fn check_places(arguments: &Decrypt, disk: &Path) -> Result<()> {
         ("--key", arguments.key.as_deref()),
         ("--passphrase-file", arguments.passphrase.file()),
     ];
-    places::apart(&arguments.output, read)
+    places::apart(&arguments.output, read)?;
+    arguments.replace.check(&places::appended(&arguments.output, places::SIDECAR), &[])
 }
 
 fn with_sidecar(
