@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attestation::receipt::{Finding, Line, Measured, compare, holds};
+use attestation::receipt::{Decides, Finding, Line, Measured, compare, holds};
 use protocol::cmdline::CommandLine;
 use protocol::config;
 use protocol::hooks::Stage;
@@ -158,9 +158,11 @@ release | data root | 1 of 1 | SHA256:owner | 1"
         "mount | data | xfs | /srv/data".to_owned(),
         tables("scratch", random, 6),
         "volume | scratch | ephemeral | made | 1".to_owned(),
+        "file-system | scratch | ext4 | new".to_owned(),
         "mount | scratch | ext4 | /scratch".to_owned(),
         tables("vault", "e90fe15d-9abf-88ae-8095-37d4a662bb91", 9),
         "volume | vault | sealed | made | 1".to_owned(),
+        "file-system | vault | btrfs | new".to_owned(),
         "mount | vault | btrfs | /vault".to_owned(),
         "ssh-host-keys | 1".to_owned(),
     ];
@@ -199,6 +201,15 @@ fn compared(fake: &Fake, receipt: &str) -> Vec<Line> {
     compare(&receipt.events().unwrap(), &measured)
 }
 
+/// The same of the configuration's owner: the fake machine's is nobody.
+fn by_owner(fake: &Fake, receipt: &str) -> String {
+    let file = fake.file("/etc/ravelin.toml").unwrap();
+    let cmdline = fake.file("/proc/cmdline").unwrap();
+    let cmdline = CommandLine::parse(cmdline.as_bytes()).unwrap();
+    let config = config::parse(Some(file.as_bytes()), &cmdline).unwrap();
+    receipt.replace("SHA256:owner", &config.unlock.unwrap().owners[0].fingerprint())
+}
+
 #[test]
 fn the_owner_predicts_what_is_done() {
     let fake = verity();
@@ -224,7 +235,8 @@ fn the_owner_predicts_an_encrypted_boot() {
     let Finding::Differs { expected } = &other[0].finding else { panic!("{other:?}") };
     let (threshold, owner) = expected["owners"].split_once(" of ").unwrap();
     assert_eq!((threshold, expected.len()), ("1", 1));
-    let by_owner = receipt.as_str().replace("SHA256:owner", owner);
+    let by_owner = by_owner(&fake, receipt.as_str());
+    assert!(by_owner.contains(owner));
     assert!(holds(&compared(&fake, &by_owner)));
     // An encryption that does not authenticate, of whatever volume.
     let weak = by_owner.replacen(" integrity:32:aead", "", 1);
@@ -259,4 +271,55 @@ fn no_key_is_in_a_receipt() {
             assert!(!receipt.as_str().contains(&text), "base64 {text}");
         }
     }
+}
+
+/// The same machine after a restart, whose disks a host put back as they were when the
+/// volumes had been sealed and no file system made: what was in them is gone.
+fn put_back() -> Fake {
+    let first = encrypted_machine();
+    assert_eq!(outcome(&first), "");
+    let mut second = encrypted_machine();
+    // The fake machine's mkfs writes nothing.
+    second.volumes = first.volumes.rebooted();
+    second
+}
+
+/// Attack: the host puts back a sealed disk of before its first file system. Observed: it
+/// is opened by its key, and a file system is made. Closed: the receipt says so.
+#[test]
+fn a_file_system_that_is_made_again_is_in_the_receipt() {
+    let fake = put_back();
+    let receipt = receipt(&fake);
+    let text = receipt.as_str();
+    let again = "volume\tvault\tsealed\topened\t1\nfile-system\tvault\tbtrfs\tzeros\nmount\tvault";
+    assert!(text.contains(again), "{text}");
+    assert!(!text.contains("file-system\tdata"), "{text}");
+    // The owner is shown it as the host's choice.
+    let by_owner = by_owner(&fake, text);
+    let lines = compared(&fake, &by_owner);
+    assert!(holds(&lines), "{lines:#?}");
+    let made: Vec<&Line> = lines.iter().filter(|line| line.event.kind() == "file-system").collect();
+    let decided = |line: &Line| {
+        let Finding::Predicted { decided } = &line.finding else { panic!("{line:?}") };
+        decided.clone()
+    };
+    assert_eq!(made.len(), 2);
+    assert_eq!(decided(made[0]), [].into(), "the ephemeral one always is");
+    assert_eq!(decided(made[1]), [("found", Decides::Host)].into());
+    // Of a volume that PID 1 never formats, and of one twice, it is not predicted.
+    for (from, to) in [
+        ("mount\tdata", "file-system\tdata\text4\tzeros\nmount\tdata"),
+        ("file-system\tvault\tbtrfs\tzeros", "file-system\tvault\text4\tzeros"),
+        ("file-system\tvault\tbtrfs\tzeros", "file-system\tvault\tbtrfs\tnew"),
+        ("file-system\tscratch\text4\tnew\n", ""),
+    ] {
+        assert_eq!(by_owner.matches(from).count(), 1, "{from}");
+        assert!(!holds(&compared(&fake, &by_owner.replace(from, to))), "{to}");
+    }
+    let unsealed = fake.file("/etc/ravelin.toml").unwrap().replace("provision = 'if-blank'", "");
+    fake.add_file("/etc/ravelin.toml", unsealed);
+    let lines = compared(&fake, &by_owner);
+    let other = |line: &&Line| !matches!(line.finding, Finding::Predicted { .. });
+    let other: Vec<&str> = lines.iter().filter(other).map(|line| line.event.kind()).collect();
+    assert_eq!(other, ["configuration", "file-system"]);
 }

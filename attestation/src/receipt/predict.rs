@@ -54,6 +54,7 @@ pub(super) fn predict(measured: &Measured<'_>, events: &[Event]) -> Vec<Expected
     boot.hooks_run(measured, Stage::PostRoot);
     for volume in config.volumes.iter().filter(|volume| volume.target == VolumeTarget::Writable) {
         boot.opened_here(volume);
+        boot.file_system(volume);
     }
     let (mode, layer) = (config.writable.mode().to_string(), String::new());
     boot.but(Event::Writable { mode, layer }, &[("layer", Decides::Image)]);
@@ -182,7 +183,10 @@ impl Boot<'_> {
         self.but(released, &[("before", Decides::Host)]);
         // The root is opened first.
         for (name, format) in volumes {
-            self.opened(&name, "owner", format, Decides::Owners);
+            // A root is made by its owner, and so is a disk with a header.
+            let is_made_elsewhere = name == VolumeName::root() || format == VolumeFormat::Luks2;
+            let state = is_made_elsewhere.then_some("opened");
+            self.opened(&name, "owner", format, state, Decides::Owners);
         }
     }
 
@@ -244,12 +248,18 @@ impl Boot<'_> {
             }
             KeySource::Ephemeral(_) => "ephemeral",
         };
-        self.opened(&volume.name, key, VolumeFormat::Ravelin, Decides::Host);
+        let state = match volume.key {
+            KeySource::Ephemeral(_) => Some("made"),
+            KeySource::Owner(_) | KeySource::Sealed(_) if volume.provision_if_blank => None,
+            KeySource::Owner(_) | KeySource::Sealed(_) => Some("opened"),
+        };
+        self.opened(&volume.name, key, VolumeFormat::Ravelin, state, Decides::Host);
     }
 
     fn mount(&mut self, volume: &DataVolume) {
         let VolumeTarget::Mount(on) = &volume.target else { return };
         self.opened_here(volume);
+        self.file_system(volume);
         self.exactly(Event::Mount {
             name: volume.name.to_string(),
             fstype: volume.fstype.to_string(),
@@ -257,8 +267,45 @@ impl Boot<'_> {
         });
     }
 
+    /// The file system of a volume, where one was made. Always on a new volume; on zeros
+    /// where the configuration or a release permits it, and then the host chose the zeros:
+    /// by a power cut, or by putting back the disk of before the first file system.
+    fn file_system(&mut self, volume: &DataVolume) {
+        let found = if self.is_made(&volume.name) { "new" } else { "zeros" };
+        let event = Event::FileSystem {
+            name: volume.name.to_string(),
+            fstype: volume.fstype.to_string(),
+            found: found.to_owned(),
+        };
+        let permitted = match volume.key {
+            KeySource::Owner(format) => format == VolumeFormat::Ravelin,
+            KeySource::Sealed(_) => volume.provision_if_blank,
+            KeySource::Ephemeral(_) => true,
+        };
+        if permitted && found == "new" {
+            self.exactly(event);
+        } else if permitted && self.events.contains(&event) {
+            self.but(event, &[("found", Decides::Host)]);
+        }
+    }
+
+    /// Whether the receipt says that a volume was made in this boot.
+    fn is_made(&self, wanted: &VolumeName) -> bool {
+        self.events.iter().any(|event| {
+            matches!(event, Event::Volume { name, state, .. }
+                if name == wanted.as_str() && state == "made")
+        })
+    }
+
     /// The tables of a volume, and the volume.
-    fn opened(&mut self, name: &VolumeName, key: &str, format: VolumeFormat, by: Decides) {
+    fn opened(
+        &mut self,
+        name: &VolumeName,
+        key: &str,
+        format: VolumeFormat,
+        state: Option<&str>,
+        by: Decides,
+    ) {
         let device = format!("ravelin-{name}");
         let (crypt, linear) = match format {
             VolumeFormat::Ravelin => (format!("{device}.crypt"), Some(device.clone())),
@@ -269,9 +316,18 @@ impl Boot<'_> {
         if let Some(linear) = linear {
             self.table(linear, "linear", by);
         }
-        let (name, key) = (name.to_string(), key.to_owned());
-        let volume = Event::Volume { name, key, state: String::new(), epoch: String::new() };
-        self.but(volume, &[("state", Decides::Host), ("epoch", Decides::Host)]);
+        let volume = Event::Volume {
+            name: name.to_string(),
+            key: key.to_owned(),
+            state: state.unwrap_or_default().to_owned(),
+            epoch: String::new(),
+        };
+        // Whether a disk is blank, where that is allowed, and how old it is.
+        let decided: &[_] = match state {
+            None => &[("state", Decides::Host), ("epoch", Decides::Host)],
+            Some(_) => &[("epoch", Decides::Host)],
+        };
+        self.but(volume, decided);
     }
 
     /// A table whose sizes are not known here. That of the encryption authenticates, and

@@ -167,6 +167,15 @@ events! {
         /// the epoch that is on the disk now
         epoch,
     }
+    /// A file system was made on a volume.
+    FileSystem "file-system" {
+        /// the volume's name
+        name,
+        /// the file system
+        fstype,
+        /// `new`: the volume was made in this boot; `zeros`: it was there, and empty
+        found,
+    }
     /// The root was mounted, and the real init was found in it.
     Root "root" {
         /// its file system
