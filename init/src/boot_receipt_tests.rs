@@ -110,17 +110,16 @@ fn the_keys_are_those_of_the_report() {
     assert_eq!(receipt.entries().last().unwrap(), format!("ssh-host-keys\t1\t{digest}"));
 }
 
-/// The tables of a volume, over the disk and the devices of these numbers.
-fn tables(name: &str, id: &str, first: u32) -> String {
-    let [disk, integrity, crypt] = [first, first + 1, first + 2];
+/// The tables of a volume, over this disk.
+fn tables(name: &str, id: &str, disk: &str) -> String {
     format!(
         "\
-table | ravelin-{name}.integrity | 7664 | integrity | 253:{disk} 0 32 J 7 block_size:4096 \
+table | ravelin-{name}.integrity | 7664 | integrity | {disk} 0 32 J 7 block_size:4096 \
 journal_sectors:264 interleave_sectors:32768 buffer_sectors:128 journal_watermark:50 \
 commit_time:10000 fix_padding
 table | ravelin-{name}.crypt | 7664 | crypt | capi:authenc(hmac(sha256),xts(aes))-plain64 \
-:96:logon:ravelin:{id} 0 253:{integrity} 0 2 integrity:32:aead sector_size:4096
-table | ravelin-{name} | 7632 | linear | 253:{crypt} 0"
+:96:logon:ravelin:{id} 0 ravelin-{name}.integrity 0 2 integrity:32:aead sector_size:4096
+table | ravelin-{name} | 7632 | linear | ravelin-{name}.crypt 0"
     )
 }
 
@@ -149,18 +148,18 @@ network | dhcp | 192.0.2.7/24
 reports | a fake
 release | data root | 1 of 1 | SHA256:owner | 1"
         ),
-        tables("root", "00000000-0000-0000-0000-000000000001", 0),
+        tables("root", "00000000-0000-0000-0000-000000000001", "/dev/vda"),
         "volume | root | owner | opened | 2".to_owned(),
-        tables("data", "00000000-0000-0000-0000-000000000002", 3),
+        tables("data", "00000000-0000-0000-0000-000000000002", "/dev/vdb"),
         "volume | data | owner | opened | 2".to_owned(),
         "root | ext4 | /sbin/init".to_owned(),
         "writable | disk | the root itself, on its encrypted disk".to_owned(),
         "mount | data | xfs | /srv/data".to_owned(),
-        tables("scratch", random, 6),
+        tables("scratch", random, "/dev/vdc"),
         "volume | scratch | ephemeral | made | 1".to_owned(),
         "file-system | scratch | ext4 | new".to_owned(),
         "mount | scratch | ext4 | /scratch".to_owned(),
-        tables("vault", "e90fe15d-9abf-88ae-8095-37d4a662bb91", 9),
+        tables("vault", "e90fe15d-9abf-88ae-8095-37d4a662bb91", "/dev/vdd"),
         "volume | vault | sealed | made | 1".to_owned(),
         "file-system | vault | btrfs | new".to_owned(),
         "mount | vault | btrfs | /vault".to_owned(),
@@ -238,9 +237,73 @@ fn the_owner_predicts_an_encrypted_boot() {
     let by_owner = by_owner(&fake, receipt.as_str());
     assert!(by_owner.contains(owner));
     assert!(holds(&compared(&fake, &by_owner)));
-    // An encryption that does not authenticate, of whatever volume.
-    let weak = by_owner.replacen(" integrity:32:aead", "", 1);
-    assert!(!holds(&compared(&fake, &weak)));
+}
+
+/// What PID 1 could say of an encrypted boot, and what the owner would think of it.
+#[test]
+fn an_encrypted_volume_lies_on_its_disk_and_is_encrypted_as_configured() {
+    let fake = encrypted_machine();
+    let good = receipt(&fake);
+    let good = by_owner(&fake, good.as_str());
+    assert!(holds(&compared(&fake, &good)));
+    let volumes = ["root", "data", "scratch", "vault"];
+    for (name, disk) in volumes.iter().zip(["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"]) {
+        let crypt = format!("0 ravelin-{name}.integrity 0 ");
+        for (from, to) in [
+            // Past the encryption, or not at its beginning.
+            (format!("linear\travelin-{name}.crypt 0"), "linear\t8:0 0".to_owned()),
+            (format!("linear\travelin-{name}.crypt 0"), format!("linear\t{disk} 0")),
+            (format!("linear\travelin-{name}.crypt 0"), format!("linear\travelin-{name}.crypt 8")),
+            // Past the authentication, or over another volume's.
+            (crypt.clone(), format!("0 {disk} 0 ")),
+            (crypt.clone(), "0 ravelin-other.integrity 0 ".to_owned()),
+            (crypt.clone(), format!("0 ravelin-{name}.integrity 8 ")),
+            // On another disk, or one whose changes are not noticed.
+            (format!("integrity\t{disk} 0 32 J"), "integrity\t/dev/vde 0 32 J".to_owned()),
+            (format!("integrity\t{disk} 0 32 J"), format!("integrity\t{disk} 0 32 R")),
+            (format!("integrity\t{disk} 0 32 J"), format!("integrity\t{disk} 0 28 J")),
+        ] {
+            assert_eq!(good.matches(&from).count(), 1, "{from}");
+            let lines = compared(&fake, &good.replace(&from, &to));
+            let other = |line: &&Line| !matches!(line.finding, Finding::Predicted { .. });
+            let other: Vec<&Line> = lines.iter().filter(other).collect();
+            assert_eq!(other.len(), 1, "{to}: {other:#?}");
+            let Finding::Differs { expected } = &other[0].finding else { panic!("{other:?}") };
+            assert_eq!(expected.keys().collect::<Vec<_>>(), [&"parameters"], "{to}");
+        }
+        // A volume that does not authenticate, whose key is held, or whose keys are another's.
+        let line = |text: &str| text.contains(&format!("\travelin-{name}.crypt\t"));
+        for (from, to) in [
+            (" integrity:32:aead", ""),
+            (":96:logon:ravelin:", ":96:logon:other:"),
+            (":96:logon:ravelin:", "00112233:"),
+            (" sector_size:4096", " sector_size:4096 allow_discards"),
+            ("xts(aes)", "ecb(aes)"),
+        ] {
+            let change = |text: &str| match line(text) {
+                true => text.replace(from, to),
+                false => text.to_owned(),
+            };
+            let weak: String = good.split_inclusive('\n').map(change).collect();
+            assert_ne!(weak, good);
+            assert!(!holds(&compared(&fake, &weak)), "{name}: {to}");
+        }
+    }
+    // Another cipher, whole: an owner's to choose by the release, else the configuration's.
+    let aes = "capi:authenc(hmac(sha256),xts(aes))-plain64 :96:";
+    for (name, is_chosen) in volumes.iter().zip([true, true, false, false]) {
+        let change = |text: &str| match text.contains(&format!("\travelin-{name}.crypt\t")) {
+            true => text.replace(aes, "capi:aegis128-random :16:"),
+            false => text.to_owned(),
+        };
+        let other: String = good.split_inclusive('\n').map(change).collect();
+        assert_ne!(other, good);
+        assert_eq!(holds(&compared(&fake, &other)), is_chosen, "{name}");
+    }
+    // The ID of a sealed volume follows from its name.
+    let id = "e90fe15d-9abf-88ae-8095-37d4a662bb91";
+    let other = good.replace(id, "00000000-0000-4000-8000-000000000001");
+    assert!(!holds(&compared(&fake, &other)));
 }
 
 /// Neither the secrets of the owners nor the keys that follow from them, in any form.

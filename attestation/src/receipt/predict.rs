@@ -6,14 +6,14 @@
 
 use protocol::config::{
     Config, DataVolume, EvidenceSource, KeySource, OwnerKey, Protection, Unlock, Verity,
-    VolumeFormat, VolumeTarget,
+    VolumeCipher, VolumeFormat, VolumeTarget,
 };
 use protocol::hooks::Stage;
 use protocol::receipt::Event;
 use protocol::release::VolumeName;
 use sha2::{Digest as _, Sha256};
 
-use super::{Decides, Measured};
+use super::{Decides, Measured, tables};
 
 /// An event that should be there.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ impl Boot<'_> {
             // A root is made by its owner, and so is a disk with a header.
             let is_made_elsewhere = name == VolumeName::root() || format == VolumeFormat::Luks2;
             let state = is_made_elsewhere.then_some("opened");
-            self.opened(&name, "owner", format, state, Decides::Owners);
+            self.opened(&name, Key::Owner(format), state);
         }
     }
 
@@ -240,20 +240,16 @@ impl Boot<'_> {
 
     /// A volume whose key is no owner's, if it is one.
     fn opened_here(&mut self, volume: &DataVolume) {
-        let key = match volume.key {
+        let (key, state) = match volume.key {
             KeySource::Owner(_) => return,
-            KeySource::Sealed(_) => {
+            KeySource::Sealed(sealing) => {
                 self.reports();
-                "sealed"
+                let may_be_made = volume.provision_if_blank;
+                (Key::Sealed(sealing.cipher), (!may_be_made).then_some("opened"))
             }
-            KeySource::Ephemeral(_) => "ephemeral",
+            KeySource::Ephemeral(cipher) => (Key::Ephemeral(cipher), Some("made")),
         };
-        let state = match volume.key {
-            KeySource::Ephemeral(_) => Some("made"),
-            KeySource::Owner(_) | KeySource::Sealed(_) if volume.provision_if_blank => None,
-            KeySource::Owner(_) | KeySource::Sealed(_) => Some("opened"),
-        };
-        self.opened(&volume.name, key, VolumeFormat::Ravelin, state, Decides::Host);
+        self.opened(&volume.name, key, state);
     }
 
     fn mount(&mut self, volume: &DataVolume) {
@@ -298,27 +294,43 @@ impl Boot<'_> {
     }
 
     /// The tables of a volume, and the volume.
-    fn opened(
-        &mut self,
-        name: &VolumeName,
-        key: &str,
-        format: VolumeFormat,
-        state: Option<&str>,
-        by: Decides,
-    ) {
+    fn opened(&mut self, name: &VolumeName, key: Key, state: Option<&str>) {
         let device = format!("ravelin-{name}");
-        let (crypt, linear) = match format {
-            VolumeFormat::Ravelin => (format!("{device}.crypt"), Some(device.clone())),
-            VolumeFormat::Luks2 => (device.clone(), None),
+        let (crypt, has_tail) = match key {
+            Key::Owner(VolumeFormat::Luks2) => (device.clone(), false),
+            Key::Owner(VolumeFormat::Ravelin) | Key::Sealed(_) | Key::Ephemeral(_) => {
+                (format!("{device}.crypt"), true)
+            }
         };
-        self.table(format!("{device}.integrity"), "integrity", by);
-        self.table(crypt, "crypt", by);
-        if let Some(linear) = linear {
-            self.table(linear, "linear", by);
+        let integrity = format!("{device}.integrity");
+        let disk = if *name == VolumeName::root() { "root" } else { &format!("volume.{name}") };
+        let volume = tables::Volume {
+            disk: self.node(&format!("{disk}.device")),
+            device: &device,
+            offset: match key {
+                Key::Owner(VolumeFormat::Ravelin) => None,
+                Key::Owner(VolumeFormat::Luks2) => Some(tables::AFTER_HEADER),
+                Key::Sealed(_) | Key::Ephemeral(_) => Some(0),
+            },
+            here: match key {
+                Key::Owner(_) => None,
+                Key::Sealed(cipher) => Some((cipher, Some(tables::sealed_id(name)))),
+                Key::Ephemeral(cipher) => Some((cipher, None)),
+            },
+        };
+        let found = [&integrity, &crypt].map(|device| self.parameters(device));
+        let parameters = [volume.integrity(found[0], found[1]), volume.crypt(found[1])];
+        let linear = has_tail.then(|| volume.linear());
+        let by = if matches!(key, Key::Owner(_)) { Decides::Owners } else { Decides::Host };
+        let [over_disk, over_integrity] = parameters;
+        self.table(integrity, "integrity", over_disk, by);
+        self.table(crypt, "crypt", over_integrity, by);
+        if let Some(over_crypt) = linear {
+            self.table(device, "linear", over_crypt, by);
         }
         let volume = Event::Volume {
             name: name.to_string(),
-            key: key.to_owned(),
+            key: key.word().to_owned(),
             state: state.unwrap_or_default().to_owned(),
             epoch: String::new(),
         };
@@ -330,28 +342,47 @@ impl Boot<'_> {
         self.but(volume, decided);
     }
 
-    /// A table whose sizes are not known here. That of the encryption authenticates, and
-    /// names its key.
-    fn table(&mut self, device: String, target: &str, by: Decides) {
-        const OWNERS: &[(&str, Decides)] =
-            &[("sectors", Decides::Owners), ("parameters", Decides::Owners)];
-        const HOST: &[(&str, Decides)] =
-            &[("sectors", Decides::Host), ("parameters", Decides::Host)];
-        let wrong = target == "crypt"
-            && !self.events.iter().any(|event| {
-                let Event::Table { device: of, parameters, .. } = event else { return false };
-                *of == device
-                    && [":logon:ravelin:", " integrity:", ":aead"]
-                        .iter()
-                        .all(|part| parameters.contains(part))
-            });
-        let parameters = if wrong { "… :logon:ravelin:… integrity:…:aead" } else { "" }.to_owned();
+    /// The parameters that the receipt says a device has.
+    fn parameters(&self, wanted: &str) -> &str {
+        let parameters = self.events.iter().find_map(|event| {
+            let Event::Table { device, parameters, .. } = event else { return None };
+            (device == wanted).then_some(parameters.as_str())
+        });
+        parameters.unwrap_or_default()
+    }
+
+    /// A table of an encrypted volume. With other parameters than these it is not
+    /// predicted; in these, sizes are as the receipt has them.
+    fn table(&mut self, device: String, target: &str, parameters: String, by: Decides) {
+        const SECTORS: [&[(&str, Decides)]; 2] =
+            [&[("sectors", Decides::Owners)], &[("sectors", Decides::Host)]];
+        const SIZES: [&[(&str, Decides)]; 2] = [
+            &[("sectors", Decides::Owners), ("parameters", Decides::Owners)],
+            &[("sectors", Decides::Host), ("parameters", Decides::Host)],
+        ];
+        // That of `linear` has none.
+        let is_exact = target == "linear" || self.parameters(&device) != parameters;
+        let [owners, host] = if is_exact { SECTORS } else { SIZES };
         let table =
             Event::Table { device, sectors: String::new(), target: target.to_owned(), parameters };
-        match (wrong, by) {
-            (true, _) => self.but(table, &[("sectors", Decides::Owners)]),
-            (false, Decides::Owners) => self.but(table, OWNERS),
-            (false, Decides::Host | Decides::Image) => self.but(table, HOST),
+        self.but(table, if by == Decides::Owners { owners } else { host });
+    }
+}
+
+/// Where the key of a volume is from, and what that says of the volume.
+#[derive(Debug, Clone, Copy)]
+enum Key {
+    Owner(VolumeFormat),
+    Sealed(VolumeCipher),
+    Ephemeral(VolumeCipher),
+}
+
+impl Key {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Owner(_) => "owner",
+            Self::Sealed(_) => "sealed",
+            Self::Ephemeral(_) => "ephemeral",
         }
     }
 }

@@ -153,7 +153,8 @@ events! {
         sectors,
         /// the target
         target,
-        /// its parameters; a key is named, never held
+        /// its parameters; a key is named, never held, a disk named by its node, another
+        /// device by its name
         parameters,
     }
     /// A volume with a key was opened.
