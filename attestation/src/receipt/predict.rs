@@ -190,8 +190,9 @@ impl Boot<'_> {
         }
     }
 
-    /// The owners who signed, if they are as many of the configuration's as are needed;
-    /// else what is needed.
+    /// The owners who signed, if they are of the configuration's, and as many as are needed
+    /// or more: who sent the same release before it was tried is named too. Else what is
+    /// needed.
     fn owners(&self, unlock: &Unlock) -> String {
         let listed: Vec<String> = unlock.owners.iter().map(OwnerKey::fingerprint).collect();
         let signed = self.events.iter().find_map(|event| {
@@ -202,7 +203,7 @@ impl Boot<'_> {
             let mut signed: Vec<&str> = signed.split(' ').collect();
             signed.sort_unstable();
             signed.dedup();
-            signed.len() == usize::from(unlock.threshold.get())
+            signed.len() >= usize::from(unlock.threshold.get())
                 && signed.iter().all(|signer| listed.iter().any(|owner| owner == signer))
         });
         enough.cloned().unwrap_or_else(|| format!("{} of {}", unlock.threshold, listed.join(" ")))

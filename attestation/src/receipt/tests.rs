@@ -147,3 +147,51 @@ fn lines_are_flat_in_json() {
         })
     );
 }
+
+/// Three owners, of whom two are needed: more than two may come, and fewer may not.
+#[test]
+fn as_many_owners_as_are_needed_sign_or_more() {
+    let keys: Vec<String> = (1..=3).map(owner_key).collect();
+    let file = format!(
+        "root.mode = 'encrypted'\nroot.device = 'serial:root'\nroot.fstype = 'ext4'\n\
+         unlock.owners = ['{}']\nunlock.threshold = 2\n",
+        keys.join("', '")
+    );
+    let config = protocol::config::parse(Some(file.as_bytes()), &CommandLine::default()).unwrap();
+    let listed = &config.unlock.as_ref().unwrap().owners;
+    let [a, b, c] = [0, 1, 2].map(|index| listed[index].fingerprint());
+    let stranger = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let said = |owners: &str| {
+        let release = Event::Release {
+            volumes: "root".to_owned(),
+            threshold: "2 of 3".to_owned(),
+            owners: owners.to_owned(),
+            before: "0".to_owned(),
+        };
+        let (hooks, host_keys) = (&[], &HostKeys::default());
+        let measured = Measured { config: &config, order: None, hooks, host_keys };
+        let lines = compare(std::slice::from_ref(&release), &measured);
+        lines.into_iter().find(|line| line.event == release).unwrap().finding
+    };
+    let predicted = Finding::Predicted { decided: [("before", Decides::Host)].into() };
+    for enough in [format!("{a} {b}"), format!("{c} {a}"), format!("{a} {b} {c}")] {
+        assert_eq!(said(&enough), predicted, "{enough}");
+    }
+    let expected = differs("owners", &format!("2 of {a} {b} {c}"));
+    for wrong in [
+        a.clone(),
+        format!("{a} {a}"),
+        format!("{a} {stranger}"),
+        format!("{a} {b} {stranger}"),
+        String::new(),
+    ] {
+        assert_eq!(said(&wrong), expected, "{wrong}");
+    }
+}
+
+/// `ssh-ed25519` of nobody.
+fn owner_key(seed: u8) -> String {
+    use base64ct::{Base64, Encoding as _};
+    let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20".as_slice(), &[seed; 32]].concat();
+    format!("ssh-ed25519 {}", Base64::encode_string(&blob))
+}
