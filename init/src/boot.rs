@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::config::{Config, OnFailure, Protection};
 use protocol::hooks::Stage;
 use protocol::layout;
-use protocol::receipt::{Event, Receipt};
+use protocol::receipt::{Event, Receipt, short};
 use protocol::release::VolumeName;
 
 use crate::codes::Code;
@@ -137,9 +137,8 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
     progress.begin(platform, Step::Writable);
     let upper = volumes::upper_layer(platform, &config, &disks, progress)?;
     let layer = writable::add(platform, &config.writable, upper.as_ref())?;
-    let mode = config.writable.mode().to_string();
-    progress.receipt.push(&Event::Writable { mode, layer: layer.clone() });
-    done(platform, Step::Writable, &layer);
+    layer.record(&config.writable, &mut progress.receipt);
+    done(platform, Step::Writable, &layer.to_string());
 
     if !config.volumes.is_empty() {
         progress.begin(platform, Step::Volumes);
@@ -229,7 +228,7 @@ fn open_root(
     }
     let init = root::check_init(platform, config)?;
     let fstype = config.root.fstype.to_string();
-    progress.receipt.push(&Event::Root { fstype, init: init.display().to_string() });
+    progress.receipt.push(&Event::Root { fstype, init: short(&init.display().to_string()) });
     Ok(init)
 }
 

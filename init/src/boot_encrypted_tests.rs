@@ -95,7 +95,7 @@ pub(super) fn release(fake: &Fake, volumes: Vec<ReleasedVolume>) {
     fake.releases.borrow_mut().push(Release::new(volumes).unwrap().encode());
 }
 
-fn add_disk(fake: &Fake, name: &str, serial: &str, content: Vec<u8>) {
+pub(super) fn add_disk(fake: &Fake, name: &str, serial: &str, content: Vec<u8>) {
     disk(fake, name, serial, SIZE as u64 / SECTOR);
     fake.volumes.add_disk(&format!("/dev/{name}"), content);
 }

@@ -78,7 +78,7 @@ hook-ran | pre-root | 10-first
 table | root | 128 | verity | 1 /dev/vda /dev/vdb 4096 4096 16 1 sha256 {hash} -
 root | ext4 | /sbin/init
 hook-ran | post-root | check
-writable | directories | /etc /var /home /root /tmp, in memory up to 50%
+writable | directories | memory up to 50% | /etc /var /home /root /tmp
 reports | a fake
 ssh-host-keys | 1"
     );
@@ -153,7 +153,7 @@ release | data root | 1 of 1 | SHA256:owner | 1"
         tables("data", "00000000-0000-0000-0000-000000000002", "/dev/vdb"),
         "volume | data | owner | opened | 2".to_owned(),
         "root | ext4 | /sbin/init".to_owned(),
-        "writable | disk | the root itself, on its encrypted disk".to_owned(),
+        "writable | disk | disk of the root | /".to_owned(),
         "mount | data | xfs | /srv/data".to_owned(),
         tables("scratch", random, "/dev/vdc"),
         "volume | scratch | ephemeral | made | 1".to_owned(),
@@ -182,7 +182,8 @@ fn compared(fake: &Fake, receipt: &str) -> Vec<Line> {
     let file = fake.file("/etc/ravelin.toml");
     let order = fake.file("/lib/modules/ravelin.load").unwrap();
     let public = fake.file("/run/ravelin/ssh_host_keys").unwrap();
-    let blob = PublicKey::from_openssh(public.trim_end()).unwrap().to_bytes().unwrap();
+    let blob = |line| PublicKey::from_openssh(line).unwrap().to_bytes().unwrap();
+    let blobs: Vec<Vec<u8>> = public.lines().map(blob).collect();
     let hooks = [Stage::PreRoot, Stage::PostRoot, Stage::PreHandOver].map(|stage| {
         let directory = Path::new("/etc/ravelin/hooks").join(stage.directory());
         let nodes = fake.nodes.borrow();
@@ -194,7 +195,7 @@ fn compared(fake: &Fake, receipt: &str) -> Vec<Line> {
         config: &config::parse(file.as_deref().map(str::as_bytes), &cmdline).unwrap(),
         order: Some(&LoadOrder::parse(&order).unwrap()),
         hooks: &hooks.concat(),
-        host_keys: &HostKeys::new([blob]).unwrap(),
+        host_keys: &HostKeys::new(blobs).unwrap(),
     };
     let receipt = Receipt::decode(receipt.as_bytes()).unwrap();
     compare(&receipt.events().unwrap(), &measured)
@@ -385,4 +386,93 @@ fn a_file_system_that_is_made_again_is_in_the_receipt() {
     let other = |line: &&Line| !matches!(line.finding, Finding::Predicted { .. });
     let other: Vec<&str> = lines.iter().filter(other).map(|line| line.event.kind()).collect();
     assert_eq!(other, ["configuration", "file-system"]);
+}
+
+/// The finding of the line `writable`, after a boot with these settings.
+fn written(settings: &str, change: impl FnOnce(&str) -> String) -> (String, Finding) {
+    let fake = verity();
+    fake.add_file("/etc/ravelin.toml", settings);
+    for serial in ["scratch", "s2"] {
+        if settings.contains(&format!("serial:{serial}'")) {
+            super::encrypted_tests::add_disk(&fake, "vdc", serial, vec![7; 4 << 20]);
+            fake.add_file("/sysroot/sbin/mkfs.ext4", elf(62));
+        }
+    }
+    for directory in settings.split(['\'', ',']).filter(|word| word.starts_with("/d")) {
+        let path = directory.split('=').next().unwrap();
+        fake.add(Path::new("/sysroot").join(path.trim_start_matches('/')), Node::Directory);
+    }
+    let receipt = receipt(&fake);
+    assert!(!receipt.is_cut(), "{}", receipt.as_str());
+    let text = change(receipt.as_str());
+    let lines = compared(&fake, &text);
+    let line = lines.iter().find(|line| line.event.kind() == "writable").unwrap();
+    (line.event.to_string(), line.finding.clone())
+}
+
+#[test]
+fn the_writable_layer_is_predicted() {
+    let same = str::to_owned;
+    let predicted = |decided: &[(&'static str, Decides)]| Finding::Predicted {
+        decided: decided.iter().copied().collect(),
+    };
+    let differs = |name: &'static str, expected: &str| Finding::Differs {
+        expected: [(name, expected.to_owned())].into(),
+    };
+    let keys = "ssh.host_keys = 'none'\nmachine_id = 'keep'\n";
+    let list = format!("{keys}writable.size = '25%'\nwritable.directories = '/d1,/d2=4G'\n");
+    let (line, finding) = written(&list, same);
+    assert_eq!(line, "writable\tdirectories\tmemory up to 25%\t/d1 /d2=4294967296");
+    assert_eq!(finding, predicted(&[]));
+    // Less in a list that was given, more in memory, another limit of one.
+    for (from, to, name) in [
+        ("/d1 /d2", "/d2", "directories"),
+        ("/d2=4294967296", "/d2", "directories"),
+        ("/d2=4294967296", "/d2=8294967296", "directories"),
+        ("25%", "50%", "onto"),
+    ] {
+        let (_, finding) = written(&list, |text| text.replace(from, to));
+        let Finding::Differs { expected } = finding else { panic!("{to}: {finding:?}") };
+        assert_eq!(expected.keys().collect::<Vec<_>>(), [&name], "{to}");
+    }
+    // Of the default list the image may lack some, and has no others.
+    let (_, finding) = written("", same);
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let (_, finding) = written("", |text| text.replace("/etc /var /home", "/etc /home"));
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let (_, finding) = written("", |text| text.replace("/etc /var /home /root /tmp", "-"));
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let (_, finding) = written("", |text| text.replace("/etc /var /home", "/etc /usr /home"));
+    assert!(matches!(finding, Finding::Differs { .. }), "{finding:?}");
+    let volume = "[[volume]]\nname = 'scratch'\ndevice = 'serial:scratch'\nmount = 'writable'\n\
+                  fstype = 'ext4'\nkey = 'ephemeral'\n";
+    let (line, finding) = written(volume, same);
+    assert!(line.contains("\tvolume scratch\t"), "{line}");
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let memory = "memory up to 50%";
+    let (_, finding) = written(volume, |text| text.replace("\tvolume scratch\t", "\tmemory\t"));
+    assert_eq!(finding, differs("onto", "volume scratch"));
+    let (line, finding) = written("writable.mode = 'root'\n", same);
+    assert_eq!(line, format!("writable\troot\t{memory}\t/"));
+    assert_eq!(finding, predicted(&[]));
+    let none = format!("{keys}writable.mode = 'none'\n");
+    let (line, finding) = written(&none, same);
+    assert_eq!((line.as_str(), finding), ("writable\tnone\t-\t-", predicted(&[])));
+}
+
+/// As long as a configuration may make it.
+#[test]
+fn a_long_list_of_directories_is_predicted() {
+    let list: Vec<String> = (0..64).map(|index| format!("/d{index}-{}", "x".repeat(250))).collect();
+    let settings = format!(
+        "ssh.host_keys = 'none'\nmachine_id = 'keep'\nwritable.directories = '{}'\n",
+        list.join(",")
+    );
+    let (line, finding) = written(&settings, str::to_owned);
+    let (text, digest) = (list.join(" "), hex::encode(Sha256::digest(list.join(" "))));
+    assert!(line.ends_with(&format!("\t{} bytes, SHA-256 {digest}", text.len())), "{line}");
+    assert_eq!(finding, Finding::Predicted { decided: [].into() });
+    let other = settings.replace("x,/d7-", "y,/d7-");
+    assert_ne!(other, settings);
+    assert_ne!(written(&other, str::to_owned).0, line);
 }

@@ -6,11 +6,12 @@
 
 use protocol::config::{
     Config, DataVolume, EvidenceSource, KeySource, OwnerKey, Protection, Unlock, Verity,
-    VolumeCipher, VolumeFormat, VolumeTarget,
+    VolumeCipher, VolumeFormat, VolumeTarget, Writable, WritableDirectory,
 };
 use protocol::hooks::Stage;
-use protocol::receipt::Event;
+use protocol::receipt::{Event, short, written};
 use protocol::release::VolumeName;
+use protocol::units::MemorySize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Decides, Measured, tables};
@@ -49,15 +50,14 @@ pub(super) fn predict(measured: &Measured<'_>, events: &[Event]) -> Vec<Expected
         boot.verity_table(verity);
     }
     let fstype = config.root.fstype.to_string();
-    let init = config.root.init.as_path().display().to_string();
+    let init = short(&config.root.init.as_path().display().to_string());
     boot.exactly(Event::Root { fstype, init });
     boot.hooks_run(measured, Stage::PostRoot);
     for volume in config.volumes.iter().filter(|volume| volume.target == VolumeTarget::Writable) {
         boot.opened_here(volume);
         boot.file_system(volume);
     }
-    let (mode, layer) = (config.writable.mode().to_string(), String::new());
-    boot.but(Event::Writable { mode, layer }, &[("layer", Decides::Image)]);
+    boot.writable();
     for volume in &config.volumes {
         boot.mount(volume);
     }
@@ -117,7 +117,7 @@ impl Boot<'_> {
         });
         // The processor may lack what an optional one is for.
         for module in order.modules.iter().filter(|module| !module.required) {
-            let refused = Event::Refused { path: module.path.clone() };
+            let refused = Event::Refused { path: short(&module.path) };
             if self.events.contains(&refused) {
                 self.but(refused, &[("path", Decides::Host)]);
             }
@@ -133,7 +133,8 @@ impl Boot<'_> {
         let volumes = self.config.volumes.iter();
         wanted.extend(volumes.map(|v| (format!("volume.{}.device", v.name), &v.device)));
         for (key, selector) in wanted {
-            let (selector, node, bytes) = (selector.to_string(), String::new(), String::new());
+            let (selector, node, bytes) =
+                (short(&selector.to_string()), String::new(), String::new());
             self.but(
                 Event::Disk { key, selector, node, bytes },
                 &[("node", Decides::Host), ("bytes", Decides::Host)],
@@ -253,6 +254,43 @@ impl Boot<'_> {
         self.opened(&volume.name, key, state);
     }
 
+    /// Of the default list of directories the root may lack some.
+    fn writable(&mut self) {
+        let writable = &self.config.writable;
+        let is_layer = |volume: &&DataVolume| volume.target == VolumeTarget::Writable;
+        let volume = self.config.volumes.iter().find(is_layer);
+        let onto = |size: &MemorySize| match volume {
+            Some(volume) => format!("volume {}", volume.name),
+            None => format!("memory up to {size}"),
+        };
+        let mut decided: &[_] = &[];
+        let (onto, directories) = match writable {
+            Writable::Disk => ("disk of the root".to_owned(), "/".to_owned()),
+            Writable::Nothing => (String::new(), String::new()),
+            Writable::Root { size } => (onto(size), "/".to_owned()),
+            Writable::Directories { list, explicit, size } => {
+                let listed: Vec<String> = list.iter().map(shown).collect();
+                if !explicit && self.has_some_of(&listed) {
+                    decided = &[("directories", Decides::Image)];
+                }
+                (onto(size), short(&listed.join(" ")))
+            }
+        };
+        self.but(Event::Writable { mode: writable.mode().to_string(), onto, directories }, decided);
+    }
+
+    /// Whether the receipt's directories are of this list, in its order.
+    fn has_some_of(&self, listed: &[String]) -> bool {
+        let found = self.events.iter().find_map(|event| {
+            let Event::Writable { directories, .. } = event else { return None };
+            Some(directories)
+        });
+        let mut listed = listed.iter();
+        found.is_some_and(|found| {
+            *found == written("") || found.split(' ').all(|word| listed.any(|other| other == word))
+        })
+    }
+
     fn mount(&mut self, volume: &DataVolume) {
         let VolumeTarget::Mount(on) = &volume.target else { return };
         self.opened_here(volume);
@@ -260,7 +298,7 @@ impl Boot<'_> {
         self.exactly(Event::Mount {
             name: volume.name.to_string(),
             fstype: volume.fstype.to_string(),
-            on: on.as_path().display().to_string(),
+            on: short(&on.as_path().display().to_string()),
         });
     }
 
@@ -367,6 +405,14 @@ impl Boot<'_> {
         let table =
             Event::Table { device, sectors: String::new(), target: target.to_owned(), parameters };
         self.but(table, if by == Decides::Owners { owners } else { host });
+    }
+}
+
+fn shown(directory: &WritableDirectory) -> String {
+    let path = directory.path.as_path().display();
+    match directory.size {
+        Some(size) => format!("{path}={size}"),
+        None => path.to_string(),
     }
 }
 

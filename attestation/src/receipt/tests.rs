@@ -50,7 +50,7 @@ impl Owner {
              disk\tverity.hash_device\tserial:hash\t/dev/vdb\t12288\n\
              hook-ran\tpre-root\ta\nhook-ran\tpre-root\tb\n\
              table\troot\t128\tverity\t1 /dev/vda /dev/vdb 4096 4096 16 1 sha256 {HASH} -\n\
-             root\terofs\t/sbin/init\nwritable\tdirectories\t/etc, in memory up to 50%\n\
+             root\terofs\t/sbin/init\nwritable\tdirectories\tmemory up to 50%\t/etc\n\
              reports\tconfigfs-tsm\nssh-host-keys\t0\t{keys}\n"
         )
     }
@@ -194,4 +194,41 @@ fn owner_key(seed: u8) -> String {
     use base64ct::{Base64, Encoding as _};
     let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20".as_slice(), &[seed; 32]].concat();
     format!("ssh-ed25519 {}", Base64::encode_string(&blob))
+}
+
+/// The largest configuration has room, with some hooks: only names that people choose in
+/// great number could cut a receipt.
+#[test]
+fn the_receipt_of_every_configuration_has_room() {
+    let long = |name: &str| format!("/{name}-{}", "x".repeat(980));
+    let owners: Vec<String> = (0..32).map(owner_key).collect();
+    let mut file = format!(
+        "root.mode = 'encrypted'\nroot.device = 'path:/dev{}'\nroot.fstype = 'ext4'\n\
+         root.init = '{}'\nunlock.owners = ['{}']\nunlock.threshold = 32\n",
+        long("root"),
+        long("init"),
+        owners.join("', '")
+    );
+    for index in 10..26 {
+        let name = format!("volume-{index}-{}", "x".repeat(22));
+        file.push_str(&format!(
+            "[[volume]]\nname = '{name}'\ndevice = 'path:/dev{}'\nmount = '{}'\n\
+             fstype = 'btrfs'\nkey = 'owner'\n",
+            long(&name),
+            long(&name)
+        ));
+    }
+    let config = protocol::config::parse(Some(file.as_bytes()), &CommandLine::default()).unwrap();
+    let hooks: Vec<_> =
+        (0..16).map(|index| (Stage::PreRoot, format!("{index}-{}", "x".repeat(32)))).collect();
+    let host_keys = &HostKeys::default();
+    let measured = Measured { config: &config, order: None, hooks: &hooks, host_keys };
+    let mut receipt = Receipt::default();
+    for expected in predict::predict(&measured, &[]) {
+        receipt.push(&expected.event);
+    }
+    // Decided by others: two short values in the lines of a disk, a table and a volume.
+    let rest = receipt.entries().count() * 32;
+    let size = receipt.as_str().len() + rest;
+    assert!(!receipt.is_cut() && size <= protocol::receipt::MAX_BYTES, "{size}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::config::{Config, DataVolume, KeySource, VolumeTarget};
 use protocol::layout;
-use protocol::receipt::Event;
+use protocol::receipt::{Event, short};
 
 use super::disks::Disks;
 use super::{entropy, evidence, file_system, in_root};
@@ -62,7 +62,7 @@ pub fn mount(
         progress.receipt.push(&Event::Mount {
             name: volume.name.to_string(),
             fstype: volume.fstype.to_string(),
-            on: path.as_path().display().to_string(),
+            on: short(&path.as_path().display().to_string()),
         });
         mounted.push(format!("{} on {}", volume.name, path.as_path().display()));
     }

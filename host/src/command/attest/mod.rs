@@ -12,7 +12,7 @@ use clap::Args;
 use protocol::host_keys::{HostKeys, key_type};
 use serde::Serialize;
 
-use self::receipt::{Compared, Files, NOT_PREDICTED};
+use self::receipt::{Compared, Files};
 use self::target::{Attested, Target};
 use super::report::verify::{say_warnings, text};
 use crate::attest::known_hosts::fingerprint;
@@ -162,8 +162,10 @@ pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
         terminal.warning(why);
         return Ok(Exit::CheckFailed);
     }
-    if matches!(&printed.receipt, Some(Some(compared)) if !compared.as_predicted()) {
-        terminal.warning(NOT_PREDICTED);
+    if let Some(warning) =
+        printed.receipt.as_ref().and_then(Option::as_ref).and_then(Compared::warning)
+    {
+        terminal.warning(warning);
         return Ok(Exit::CheckFailed);
     }
     if let Some(path) = &arguments.pin {
