@@ -13,6 +13,7 @@ use protocol::release::VolumeName;
 use crate::codes::Code;
 use crate::failure::{self, Failure, Step};
 use crate::platform::{Level, Platform};
+use crate::reports::Guest;
 use crate::steps::root::OpenRoot;
 use crate::steps::{
     configuration, disks, evidence, handover, harden, hooks, identity, modules, mounts, network,
@@ -42,6 +43,8 @@ pub struct Progress {
     pub made: Vec<VolumeName>,
     /// The name of the source of reports, once it is open.
     pub reports: Option<&'static str>,
+    /// Whose reports they are: all of one guest.
+    pub guest: Guest,
     /// Time spent in the kernel, loading modules.
     pub modules_time: Duration,
     /// Time spent finding disks, most of it waiting.
@@ -71,6 +74,7 @@ impl Progress {
             volumes: Vec::new(),
             made: Vec::new(),
             reports: None,
+            guest: Guest::default(),
             modules_time: Duration::ZERO,
             disks_time: Duration::ZERO,
             waiting: Duration::ZERO,

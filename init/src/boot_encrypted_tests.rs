@@ -729,3 +729,15 @@ fn an_ephemeral_volume_takes_the_writes() {
     assert!(!calls.iter().any(|call| call.contains("tmpfs-shared")));
     assert!(!calls.iter().any(|call| call.starts_with("network") || call.starts_with("serve")));
 }
+
+/// Attack: the owners' reports are another guest's than the one of the boot. Observed: the
+/// boot ends. Closed: its first report says who it is, to whomever it was given.
+#[test]
+fn reports_for_owners_are_of_the_same_guest() {
+    for (owners, code) in [(0x1d, ""), (0x1e, "report-mismatch")] {
+        let fake = machine();
+        fake.owners_guest.set(Some(owners));
+        assert_eq!(outcome(&fake), code);
+        assert_eq!(fake.calls_of("responder ").len(), usize::from(code.is_empty()));
+    }
+}

@@ -128,7 +128,7 @@ events! {
     Network "network" {
         /// `dhcp`, or addresses and routers as configured
         wanted,
-        /// link, addresses and routers as they were
+        /// link, addresses and routers as they were at first: of DHCP the first lease
         has,
     }
     /// A source of reports was opened.
