@@ -140,3 +140,62 @@ fn number(word: Option<&str>) -> String {
     let read: Option<u64> = word.and_then(|word| word.parse().ok());
     read.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "00112233-4455-4677-8899-aabbccddeeff";
+    const VOLUME: Volume<'_> =
+        Volume { disk: "/dev/vda", device: "ravelin-root", offset: None, here: None };
+
+    /// The tables of volumes that cryptsetup 2.6.1 made, with names for numbers.
+    #[test]
+    fn the_tables_of_cryptsetup_are_predicted() {
+        let key = format!("logon:ravelin:{ID} 0 ravelin-root.integrity 0");
+        let options = "journal_watermark:50 commit_time:10000 fix_padding";
+        let large = format!(
+            "/dev/vda 32768 32 J 7 block_size:4096 journal_sectors:528 interleave_sectors:32768 \
+             buffer_sectors:128 {options}"
+        );
+        let small = format!(
+            "/dev/vda 32768 32 J 6 journal_sectors:616 interleave_sectors:32768 \
+             buffer_sectors:128 {options}"
+        );
+        let aes = "capi:authenc(hmac(sha256),xts(aes))-plain64 :96";
+        for (integrity, crypt) in [
+            (&large, format!("{aes}:{key} 2 integrity:32:aead sector_size:4096")),
+            (&small, format!("{aes}:{key} 1 integrity:32:aead")),
+            (
+                &small.replace(" 32 J", " 28 J"),
+                format!("capi:gcm(aes)-random :32:{key} 1 integrity:28:aead"),
+            ),
+            (&small, format!("capi:aegis128-random :16:{key} 1 integrity:32:aead")),
+        ] {
+            for offset in [None, Some(AFTER_HEADER)] {
+                let volume = Volume { offset, ..VOLUME };
+                assert_eq!(volume.integrity(integrity, &crypt), *integrity);
+                assert_eq!(volume.crypt(&crypt), crypt);
+            }
+            // Metadata of another cipher's size, or sectors of another size.
+            let other = Volume { offset: Some(0), ..VOLUME };
+            assert_ne!(other.integrity(integrity, &crypt), *integrity);
+            let swapped = if integrity.contains("block_size") { &small } else { &large };
+            assert_ne!(VOLUME.integrity(swapped, &crypt), *swapped);
+        }
+        assert_eq!(VOLUME.linear(), "ravelin-root.crypt 0");
+    }
+
+    #[test]
+    fn what_is_no_number_or_id_is_not_taken_over() {
+        let ids = [&ID.to_uppercase().replace('-', ""), "", "x y", "00112233-4455"];
+        for id in ids {
+            let found = format!("capi:aegis128-random :16:logon:ravelin:{id} 0");
+            assert!(VOLUME.crypt(&found).contains(":ravelin:… 0 "), "{id}");
+        }
+        for found in ["", "x", "/dev/vda -1 32 J 6 journal_sectors:+ buffer_sectors:1e3"] {
+            let text = VOLUME.integrity(found, "");
+            assert!(text.starts_with("/dev/vda … 32 J 6 journal_sectors:… "), "{text}");
+        }
+    }
+}
