@@ -69,7 +69,7 @@ impl Home {
             "configuration\tplain\t{SETTINGS}\nhook\tpre-root\t10-look\n\
              modules\t6.12.1\t1\t{order}\nharden\tpointers kexec bpf sysrq\tnone\n\
              disk\troot.device\tserial:root\t/dev/vda\t65536\nhook-ran\tpre-root\t10-look\n\
-             root\text4\t/sbin/init\nwritable\tdirectories\t/etc, in memory up to 50%\n\
+             root\text4\t/sbin/init\nwritable\tdirectories\tmemory up to 50%\t/etc\n\
              reports\tconfigfs-tsm\nssh-host-keys\t1\t{keys}\n"
         );
         Self { directory, draft, good }
@@ -170,6 +170,26 @@ fn a_line_that_is_not_predicted_refuses_the_vm() {
     let ran = home.attest(&home.says("new\tx\n"), &["--receipt"]).code(1);
     assert!(ran.stderr.contains("unknown kind, \"new\""), "{}", ran.stderr);
     home.attest(&home.says(""), &["--receipt"]).code(1);
+}
+
+/// What did not fit is not what the guest cannot say.
+#[test]
+fn a_receipt_that_was_cut_is_explained() {
+    let home = Home::new();
+    let (kept, _) = home.good.split_once("root\text4").unwrap();
+    let ran = home.attest(&home.says(&format!("{kept}cut\n")), &["--receipt"]).code(1);
+    assert!(ran.stderr.contains("the boot receipt had no room for all"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("cannot say it"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("CUT: what was done after this had no room"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("MISSING: behind the cut"), "{}", ran.stdout);
+    let ran = home.attest(&home.says(&format!("{kept}cut\n")), &["--receipt", "--json"]).code(1);
+    let missing = ["root", "writable", "reports", "ssh-host-keys"];
+    let missing = missing.map(|event| (event.to_owned(), "missing".to_owned()));
+    assert_eq!(other(&ran), [&one("cut", "unexpected")[..], &missing].concat());
+    // A line before it that is another's is one.
+    let wrong = kept.replace("/10-look", "/10-lock").replace("\t10-look", "\t10-lock");
+    let ran = home.attest(&home.says(&format!("{wrong}cut\n")), &["--receipt"]).code(1);
+    assert!(ran.stderr.contains("cannot say it"), "{}", ran.stderr);
 }
 
 /// The host between the two changes the text, or takes it out.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use protocol::config::{Config, OnFailure, Protection};
 use protocol::hooks::Stage;
 use protocol::layout;
-use protocol::receipt::{Event, Receipt};
+use protocol::receipt::{Event, Receipt, short};
 use protocol::release::VolumeName;
 
 use crate::codes::Code;
 use crate::failure::{self, Failure, Step};
 use crate::platform::{Level, Platform};
+use crate::reports::Guest;
 use crate::steps::root::OpenRoot;
 use crate::steps::{
     configuration, disks, evidence, handover, harden, hooks, identity, modules, mounts, network,
@@ -42,6 +43,8 @@ pub struct Progress {
     pub made: Vec<VolumeName>,
     /// The name of the source of reports, once it is open.
     pub reports: Option<&'static str>,
+    /// Whose reports they are: all of one guest.
+    pub guest: Guest,
     /// Time spent in the kernel, loading modules.
     pub modules_time: Duration,
     /// Time spent finding disks, most of it waiting.
@@ -71,6 +74,7 @@ impl Progress {
             volumes: Vec::new(),
             made: Vec::new(),
             reports: None,
+            guest: Guest::default(),
             modules_time: Duration::ZERO,
             disks_time: Duration::ZERO,
             waiting: Duration::ZERO,
@@ -140,9 +144,8 @@ fn run(platform: &impl Platform, progress: &mut Progress) -> Result<Infallible, 
     progress.begin(platform, Step::Writable);
     let upper = volumes::upper_layer(platform, &config, &disks, progress)?;
     let layer = writable::add(platform, &config.writable, upper.as_ref())?;
-    let mode = config.writable.mode().to_string();
-    progress.receipt.push(&Event::Writable { mode, layer: layer.clone() });
-    done(platform, Step::Writable, &layer);
+    layer.record(&config.writable, &mut progress.receipt);
+    done(platform, Step::Writable, &layer.to_string());
 
     if !config.volumes.is_empty() {
         progress.begin(platform, Step::Volumes);
@@ -232,7 +235,7 @@ fn open_root(
     }
     let init = root::check_init(platform, config)?;
     let fstype = config.root.fstype.to_string();
-    progress.receipt.push(&Event::Root { fstype, init: init.display().to_string() });
+    progress.receipt.push(&Event::Root { fstype, init: short(&init.display().to_string()) });
     Ok(init)
 }
 

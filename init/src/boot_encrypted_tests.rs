@@ -95,7 +95,7 @@ pub(super) fn release(fake: &Fake, volumes: Vec<ReleasedVolume>) {
     fake.releases.borrow_mut().push(Release::new(volumes).unwrap().encode());
 }
 
-fn add_disk(fake: &Fake, name: &str, serial: &str, content: Vec<u8>) {
+pub(super) fn add_disk(fake: &Fake, name: &str, serial: &str, content: Vec<u8>) {
     disk(fake, name, serial, SIZE as u64 / SECTOR);
     fake.volumes.add_disk(&format!("/dev/{name}"), content);
 }
@@ -737,4 +737,16 @@ fn an_ephemeral_volume_takes_the_writes() {
     assert!(calls.iter().any(|call| call.contains(upper)));
     assert!(!calls.iter().any(|call| call.contains("tmpfs-shared")));
     assert!(!calls.iter().any(|call| call.starts_with("network") || call.starts_with("serve")));
+}
+
+/// Attack: the owners' reports are another guest's than the one of the boot. Observed: the
+/// boot ends. Closed: its first report says who it is, to whomever it was given.
+#[test]
+fn reports_for_owners_are_of_the_same_guest() {
+    for (owners, code) in [(0x1d, ""), (0x1e, "report-mismatch")] {
+        let fake = machine();
+        fake.owners_guest.set(Some(owners));
+        assert_eq!(outcome(&fake), code);
+        assert_eq!(fake.calls_of("responder ").len(), usize::from(code.is_empty()));
+    }
 }

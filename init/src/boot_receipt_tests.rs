@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attestation::receipt::{Finding, Line, Measured, compare, holds};
+use attestation::receipt::{Decides, Finding, Line, Measured, compare, holds};
 use protocol::cmdline::CommandLine;
 use protocol::config;
 use protocol::hooks::Stage;
@@ -78,7 +78,7 @@ hook-ran | pre-root | 10-first
 table | root | 128 | verity | 1 /dev/vda /dev/vdb 4096 4096 16 1 sha256 {hash} -
 root | ext4 | /sbin/init
 hook-ran | post-root | check
-writable | directories | /etc /var /home /root /tmp, in memory up to 50%
+writable | directories | memory up to 50% | /etc /var /home /root /tmp
 reports | a fake
 ssh-host-keys | 1"
     );
@@ -110,17 +110,16 @@ fn the_keys_are_those_of_the_report() {
     assert_eq!(receipt.entries().last().unwrap(), format!("ssh-host-keys\t1\t{digest}"));
 }
 
-/// The tables of a volume, over the disk and the devices of these numbers.
-fn tables(name: &str, id: &str, first: u32) -> String {
-    let [disk, integrity, crypt] = [first, first + 1, first + 2];
+/// The tables of a volume, over this disk.
+fn tables(name: &str, id: &str, disk: &str) -> String {
     format!(
         "\
-table | ravelin-{name}.integrity | 7664 | integrity | 253:{disk} 0 32 J 7 block_size:4096 \
+table | ravelin-{name}.integrity | 7664 | integrity | {disk} 0 32 J 7 block_size:4096 \
 journal_sectors:264 interleave_sectors:32768 buffer_sectors:128 journal_watermark:50 \
 commit_time:10000 fix_padding
 table | ravelin-{name}.crypt | 7664 | crypt | capi:authenc(hmac(sha256),xts(aes))-plain64 \
-:96:logon:ravelin:{id} 0 253:{integrity} 0 2 integrity:32:aead sector_size:4096
-table | ravelin-{name} | 7632 | linear | 253:{crypt} 0"
+:96:logon:ravelin:{id} 0 ravelin-{name}.integrity 0 2 integrity:32:aead sector_size:4096
+table | ravelin-{name} | 7632 | linear | ravelin-{name}.crypt 0"
     )
 }
 
@@ -149,18 +148,20 @@ network | dhcp | 192.0.2.7/24
 reports | a fake
 release | data root | 1 of 1 | SHA256:owner | 1"
         ),
-        tables("root", "00000000-0000-0000-0000-000000000001", 0),
+        tables("root", "00000000-0000-0000-0000-000000000001", "/dev/vda"),
         "volume | root | owner | opened | 2".to_owned(),
-        tables("data", "00000000-0000-0000-0000-000000000002", 3),
+        tables("data", "00000000-0000-0000-0000-000000000002", "/dev/vdb"),
         "volume | data | owner | opened | 2".to_owned(),
         "root | ext4 | /sbin/init".to_owned(),
-        "writable | disk | the root itself, on its encrypted disk".to_owned(),
+        "writable | disk | disk of the root | /".to_owned(),
         "mount | data | xfs | /srv/data".to_owned(),
-        tables("scratch", random, 6),
+        tables("scratch", random, "/dev/vdc"),
         "volume | scratch | ephemeral | made | 1".to_owned(),
+        "file-system | scratch | ext4 | new".to_owned(),
         "mount | scratch | ext4 | /scratch".to_owned(),
-        tables("vault", "e90fe15d-9abf-88ae-8095-37d4a662bb91", 9),
+        tables("vault", "e90fe15d-9abf-88ae-8095-37d4a662bb91", "/dev/vdd"),
         "volume | vault | sealed | made | 1".to_owned(),
+        "file-system | vault | btrfs | new".to_owned(),
         "mount | vault | btrfs | /vault".to_owned(),
         "ssh-host-keys | 1".to_owned(),
     ];
@@ -181,7 +182,8 @@ fn compared(fake: &Fake, receipt: &str) -> Vec<Line> {
     let file = fake.file("/etc/ravelin.toml");
     let order = fake.file("/lib/modules/ravelin.load").unwrap();
     let public = fake.file("/run/ravelin/ssh_host_keys").unwrap();
-    let blob = PublicKey::from_openssh(public.trim_end()).unwrap().to_bytes().unwrap();
+    let blob = |line| PublicKey::from_openssh(line).unwrap().to_bytes().unwrap();
+    let blobs: Vec<Vec<u8>> = public.lines().map(blob).collect();
     let hooks = [Stage::PreRoot, Stage::PostRoot, Stage::PreHandOver].map(|stage| {
         let directory = Path::new("/etc/ravelin/hooks").join(stage.directory());
         let nodes = fake.nodes.borrow();
@@ -193,10 +195,19 @@ fn compared(fake: &Fake, receipt: &str) -> Vec<Line> {
         config: &config::parse(file.as_deref().map(str::as_bytes), &cmdline).unwrap(),
         order: Some(&LoadOrder::parse(&order).unwrap()),
         hooks: &hooks.concat(),
-        host_keys: &HostKeys::new([blob]).unwrap(),
+        host_keys: &HostKeys::new(blobs).unwrap(),
     };
     let receipt = Receipt::decode(receipt.as_bytes()).unwrap();
     compare(&receipt.events().unwrap(), &measured)
+}
+
+/// The same of the configuration's owner: the fake machine's is nobody.
+fn by_owner(fake: &Fake, receipt: &str) -> String {
+    let file = fake.file("/etc/ravelin.toml").unwrap();
+    let cmdline = fake.file("/proc/cmdline").unwrap();
+    let cmdline = CommandLine::parse(cmdline.as_bytes()).unwrap();
+    let config = config::parse(Some(file.as_bytes()), &cmdline).unwrap();
+    receipt.replace("SHA256:owner", &config.unlock.unwrap().owners[0].fingerprint())
 }
 
 #[test]
@@ -224,11 +235,76 @@ fn the_owner_predicts_an_encrypted_boot() {
     let Finding::Differs { expected } = &other[0].finding else { panic!("{other:?}") };
     let (threshold, owner) = expected["owners"].split_once(" of ").unwrap();
     assert_eq!((threshold, expected.len()), ("1", 1));
-    let by_owner = receipt.as_str().replace("SHA256:owner", owner);
+    let by_owner = by_owner(&fake, receipt.as_str());
+    assert!(by_owner.contains(owner));
     assert!(holds(&compared(&fake, &by_owner)));
-    // An encryption that does not authenticate, of whatever volume.
-    let weak = by_owner.replacen(" integrity:32:aead", "", 1);
-    assert!(!holds(&compared(&fake, &weak)));
+}
+
+/// What PID 1 could say of an encrypted boot, and what the owner would think of it.
+#[test]
+fn an_encrypted_volume_lies_on_its_disk_and_is_encrypted_as_configured() {
+    let fake = encrypted_machine();
+    let good = receipt(&fake);
+    let good = by_owner(&fake, good.as_str());
+    assert!(holds(&compared(&fake, &good)));
+    let volumes = ["root", "data", "scratch", "vault"];
+    for (name, disk) in volumes.iter().zip(["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"]) {
+        let crypt = format!("0 ravelin-{name}.integrity 0 ");
+        for (from, to) in [
+            // Past the encryption, or not at its beginning.
+            (format!("linear\travelin-{name}.crypt 0"), "linear\t8:0 0".to_owned()),
+            (format!("linear\travelin-{name}.crypt 0"), format!("linear\t{disk} 0")),
+            (format!("linear\travelin-{name}.crypt 0"), format!("linear\travelin-{name}.crypt 8")),
+            // Past the authentication, or over another volume's.
+            (crypt.clone(), format!("0 {disk} 0 ")),
+            (crypt.clone(), "0 ravelin-other.integrity 0 ".to_owned()),
+            (crypt.clone(), format!("0 ravelin-{name}.integrity 8 ")),
+            // On another disk, or one whose changes are not noticed.
+            (format!("integrity\t{disk} 0 32 J"), "integrity\t/dev/vde 0 32 J".to_owned()),
+            (format!("integrity\t{disk} 0 32 J"), format!("integrity\t{disk} 0 32 R")),
+            (format!("integrity\t{disk} 0 32 J"), format!("integrity\t{disk} 0 28 J")),
+        ] {
+            assert_eq!(good.matches(&from).count(), 1, "{from}");
+            let lines = compared(&fake, &good.replace(&from, &to));
+            let other = |line: &&Line| !matches!(line.finding, Finding::Predicted { .. });
+            let other: Vec<&Line> = lines.iter().filter(other).collect();
+            assert_eq!(other.len(), 1, "{to}: {other:#?}");
+            let Finding::Differs { expected } = &other[0].finding else { panic!("{other:?}") };
+            assert_eq!(expected.keys().collect::<Vec<_>>(), [&"parameters"], "{to}");
+        }
+        // A volume that does not authenticate, whose key is held, or whose keys are another's.
+        let line = |text: &str| text.contains(&format!("\travelin-{name}.crypt\t"));
+        for (from, to) in [
+            (" integrity:32:aead", ""),
+            (":96:logon:ravelin:", ":96:logon:other:"),
+            (":96:logon:ravelin:", "00112233:"),
+            (" sector_size:4096", " sector_size:4096 allow_discards"),
+            ("xts(aes)", "ecb(aes)"),
+        ] {
+            let change = |text: &str| match line(text) {
+                true => text.replace(from, to),
+                false => text.to_owned(),
+            };
+            let weak: String = good.split_inclusive('\n').map(change).collect();
+            assert_ne!(weak, good);
+            assert!(!holds(&compared(&fake, &weak)), "{name}: {to}");
+        }
+    }
+    // Another cipher, whole: an owner's to choose by the release, else the configuration's.
+    let aes = "capi:authenc(hmac(sha256),xts(aes))-plain64 :96:";
+    for (name, is_chosen) in volumes.iter().zip([true, true, false, false]) {
+        let change = |text: &str| match text.contains(&format!("\travelin-{name}.crypt\t")) {
+            true => text.replace(aes, "capi:aegis128-random :16:"),
+            false => text.to_owned(),
+        };
+        let other: String = good.split_inclusive('\n').map(change).collect();
+        assert_ne!(other, good);
+        assert_eq!(holds(&compared(&fake, &other)), is_chosen, "{name}");
+    }
+    // The ID of a sealed volume follows from its name.
+    let id = "e90fe15d-9abf-88ae-8095-37d4a662bb91";
+    let other = good.replace(id, "00000000-0000-4000-8000-000000000001");
+    assert!(!holds(&compared(&fake, &other)));
 }
 
 /// Neither the secrets of the owners nor the keys that follow from them, in any form.
@@ -259,4 +335,144 @@ fn no_key_is_in_a_receipt() {
             assert!(!receipt.as_str().contains(&text), "base64 {text}");
         }
     }
+}
+
+/// The same machine after a restart, whose disks a host put back as they were when the
+/// volumes had been sealed and no file system made: what was in them is gone.
+fn put_back() -> Fake {
+    let first = encrypted_machine();
+    assert_eq!(outcome(&first), "");
+    let mut second = encrypted_machine();
+    // The fake machine's mkfs writes nothing.
+    second.volumes = first.volumes.rebooted();
+    second
+}
+
+/// Attack: the host puts back a sealed disk of before its first file system. Observed: it
+/// is opened by its key, and a file system is made. Closed: the receipt says so.
+#[test]
+fn a_file_system_that_is_made_again_is_in_the_receipt() {
+    let fake = put_back();
+    let receipt = receipt(&fake);
+    let text = receipt.as_str();
+    let again = "volume\tvault\tsealed\topened\t1\nfile-system\tvault\tbtrfs\tzeros\nmount\tvault";
+    assert!(text.contains(again), "{text}");
+    assert!(!text.contains("file-system\tdata"), "{text}");
+    // The owner is shown it as the host's choice.
+    let by_owner = by_owner(&fake, text);
+    let lines = compared(&fake, &by_owner);
+    assert!(holds(&lines), "{lines:#?}");
+    let made: Vec<&Line> = lines.iter().filter(|line| line.event.kind() == "file-system").collect();
+    let decided = |line: &Line| {
+        let Finding::Predicted { decided } = &line.finding else { panic!("{line:?}") };
+        decided.clone()
+    };
+    assert_eq!(made.len(), 2);
+    assert_eq!(decided(made[0]), [].into(), "the ephemeral one always is");
+    assert_eq!(decided(made[1]), [("found", Decides::Host)].into());
+    // Of a volume that PID 1 never formats, and of one twice, it is not predicted.
+    for (from, to) in [
+        ("mount\tdata", "file-system\tdata\text4\tzeros\nmount\tdata"),
+        ("file-system\tvault\tbtrfs\tzeros", "file-system\tvault\text4\tzeros"),
+        ("file-system\tvault\tbtrfs\tzeros", "file-system\tvault\tbtrfs\tnew"),
+        ("file-system\tscratch\text4\tnew\n", ""),
+    ] {
+        assert_eq!(by_owner.matches(from).count(), 1, "{from}");
+        assert!(!holds(&compared(&fake, &by_owner.replace(from, to))), "{to}");
+    }
+    let unsealed = fake.file("/etc/ravelin.toml").unwrap().replace("provision = 'if-blank'", "");
+    fake.add_file("/etc/ravelin.toml", unsealed);
+    let lines = compared(&fake, &by_owner);
+    let other = |line: &&Line| !matches!(line.finding, Finding::Predicted { .. });
+    let other: Vec<&str> = lines.iter().filter(other).map(|line| line.event.kind()).collect();
+    assert_eq!(other, ["configuration", "file-system"]);
+}
+
+/// The finding of the line `writable`, after a boot with these settings.
+fn written(settings: &str, change: impl FnOnce(&str) -> String) -> (String, Finding) {
+    let fake = verity();
+    fake.add_file("/etc/ravelin.toml", settings);
+    for serial in ["scratch", "s2"] {
+        if settings.contains(&format!("serial:{serial}'")) {
+            super::encrypted_tests::add_disk(&fake, "vdc", serial, vec![7; 4 << 20]);
+            fake.add_file("/sysroot/sbin/mkfs.ext4", elf(62));
+        }
+    }
+    for directory in settings.split(['\'', ',']).filter(|word| word.starts_with("/d")) {
+        let path = directory.split('=').next().unwrap();
+        fake.add(Path::new("/sysroot").join(path.trim_start_matches('/')), Node::Directory);
+    }
+    let receipt = receipt(&fake);
+    assert!(!receipt.is_cut(), "{}", receipt.as_str());
+    let text = change(receipt.as_str());
+    let lines = compared(&fake, &text);
+    let line = lines.iter().find(|line| line.event.kind() == "writable").unwrap();
+    (line.event.to_string(), line.finding.clone())
+}
+
+#[test]
+fn the_writable_layer_is_predicted() {
+    let same = str::to_owned;
+    let predicted = |decided: &[(&'static str, Decides)]| Finding::Predicted {
+        decided: decided.iter().copied().collect(),
+    };
+    let differs = |name: &'static str, expected: &str| Finding::Differs {
+        expected: [(name, expected.to_owned())].into(),
+    };
+    let keys = "ssh.host_keys = 'none'\nmachine_id = 'keep'\n";
+    let list = format!("{keys}writable.size = '25%'\nwritable.directories = '/d1,/d2=4G'\n");
+    let (line, finding) = written(&list, same);
+    assert_eq!(line, "writable\tdirectories\tmemory up to 25%\t/d1 /d2=4294967296");
+    assert_eq!(finding, predicted(&[]));
+    // Less in a list that was given, more in memory, another limit of one.
+    for (from, to, name) in [
+        ("/d1 /d2", "/d2", "directories"),
+        ("/d2=4294967296", "/d2", "directories"),
+        ("/d2=4294967296", "/d2=8294967296", "directories"),
+        ("25%", "50%", "onto"),
+    ] {
+        let (_, finding) = written(&list, |text| text.replace(from, to));
+        let Finding::Differs { expected } = finding else { panic!("{to}: {finding:?}") };
+        assert_eq!(expected.keys().collect::<Vec<_>>(), [&name], "{to}");
+    }
+    // Of the default list the image may lack some, and has no others.
+    let (_, finding) = written("", same);
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let (_, finding) = written("", |text| text.replace("/etc /var /home", "/etc /home"));
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let (_, finding) = written("", |text| text.replace("/etc /var /home /root /tmp", "-"));
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let (_, finding) = written("", |text| text.replace("/etc /var /home", "/etc /usr /home"));
+    assert!(matches!(finding, Finding::Differs { .. }), "{finding:?}");
+    let volume = "[[volume]]\nname = 'scratch'\ndevice = 'serial:scratch'\nmount = 'writable'\n\
+                  fstype = 'ext4'\nkey = 'ephemeral'\n";
+    let (line, finding) = written(volume, same);
+    assert!(line.contains("\tvolume scratch\t"), "{line}");
+    assert_eq!(finding, predicted(&[("directories", Decides::Image)]));
+    let memory = "memory up to 50%";
+    let (_, finding) = written(volume, |text| text.replace("\tvolume scratch\t", "\tmemory\t"));
+    assert_eq!(finding, differs("onto", "volume scratch"));
+    let (line, finding) = written("writable.mode = 'root'\n", same);
+    assert_eq!(line, format!("writable\troot\t{memory}\t/"));
+    assert_eq!(finding, predicted(&[]));
+    let none = format!("{keys}writable.mode = 'none'\n");
+    let (line, finding) = written(&none, same);
+    assert_eq!((line.as_str(), finding), ("writable\tnone\t-\t-", predicted(&[])));
+}
+
+/// As long as a configuration may make it.
+#[test]
+fn a_long_list_of_directories_is_predicted() {
+    let list: Vec<String> = (0..64).map(|index| format!("/d{index}-{}", "x".repeat(250))).collect();
+    let settings = format!(
+        "ssh.host_keys = 'none'\nmachine_id = 'keep'\nwritable.directories = '{}'\n",
+        list.join(",")
+    );
+    let (line, finding) = written(&settings, str::to_owned);
+    let (text, digest) = (list.join(" "), hex::encode(Sha256::digest(list.join(" "))));
+    assert!(line.ends_with(&format!("\t{} bytes, SHA-256 {digest}", text.len())), "{line}");
+    assert_eq!(finding, Finding::Predicted { decided: [].into() });
+    let other = settings.replace("x,/d7-", "y,/d7-");
+    assert_ne!(other, settings);
+    assert_ne!(written(&other, str::to_owned).0, line);
 }

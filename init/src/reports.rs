@@ -8,6 +8,7 @@
 //! makes sure that what it leaves behind answers what it asked.
 
 use std::io;
+use std::sync::{Arc, OnceLock};
 
 use protocol::report_data;
 use protocol::responder::REPORT;
@@ -58,6 +59,24 @@ impl RawReport {
     #[must_use]
     pub fn report_id(&self) -> [u8; 32] {
         field(&self.report, REPORT_ID)
+    }
+}
+
+/// Whose reports these are: REPORT_ID of the first of this boot, whoever asked for it.
+#[derive(Debug, Clone, Default)]
+pub struct Guest(Arc<OnceLock<[u8; 32]>>);
+
+impl Guest {
+    /// Takes a report of this guest.
+    ///
+    /// # Errors
+    /// [`ReportError::OtherGuest`].
+    pub fn admit(&self, report: RawReport) -> Result<RawReport, ReportError> {
+        if *self.0.get_or_init(|| report.report_id()) == report.report_id() {
+            Ok(report)
+        } else {
+            Err(ReportError::OtherGuest)
+        }
     }
 }
 
@@ -141,6 +160,22 @@ pub(crate) mod tests {
         let taken = RawReport::check(&report(&asked), Some(vec![1]), &asked).unwrap();
         assert_eq!(taken.report.as_slice(), report(&asked));
         assert_eq!(taken.report_id(), [0x1d; 32]);
+    }
+
+    #[test]
+    fn all_reports_of_a_boot_are_of_one_guest() {
+        let taken = |first: u8| {
+            let mut answer = report(&[7; 64]);
+            answer[REPORT_ID] = first;
+            RawReport::check(&answer, None, &[7; 64]).unwrap()
+        };
+        let guest = Guest::default();
+        assert!(guest.admit(taken(1)).is_ok());
+        // Of a thread of its own, too.
+        let other = guest.clone();
+        let refused = std::thread::spawn(move || other.admit(taken(2))).join().unwrap();
+        assert!(matches!(refused, Err(ReportError::OtherGuest)));
+        assert!(guest.admit(taken(1)).is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! the files that it is predicted from are of another.
 
 mod predict;
+mod tables;
 
 use std::collections::BTreeMap;
 

@@ -6,14 +6,15 @@
 
 use protocol::config::{
     Config, DataVolume, EvidenceSource, KeySource, OwnerKey, Protection, Unlock, Verity,
-    VolumeFormat, VolumeTarget,
+    VolumeCipher, VolumeFormat, VolumeTarget, Writable, WritableDirectory,
 };
 use protocol::hooks::Stage;
-use protocol::receipt::Event;
+use protocol::receipt::{Event, short, written};
 use protocol::release::VolumeName;
+use protocol::units::MemorySize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Decides, Measured};
+use super::{Decides, Measured, tables};
 
 /// An event that should be there.
 #[derive(Debug, Clone)]
@@ -49,14 +50,14 @@ pub(super) fn predict(measured: &Measured<'_>, events: &[Event]) -> Vec<Expected
         boot.verity_table(verity);
     }
     let fstype = config.root.fstype.to_string();
-    let init = config.root.init.as_path().display().to_string();
+    let init = short(&config.root.init.as_path().display().to_string());
     boot.exactly(Event::Root { fstype, init });
     boot.hooks_run(measured, Stage::PostRoot);
     for volume in config.volumes.iter().filter(|volume| volume.target == VolumeTarget::Writable) {
         boot.opened_here(volume);
+        boot.file_system(volume);
     }
-    let (mode, layer) = (config.writable.mode().to_string(), String::new());
-    boot.but(Event::Writable { mode, layer }, &[("layer", Decides::Image)]);
+    boot.writable();
     for volume in &config.volumes {
         boot.mount(volume);
     }
@@ -116,7 +117,7 @@ impl Boot<'_> {
         });
         // The processor may lack what an optional one is for.
         for module in order.modules.iter().filter(|module| !module.required) {
-            let refused = Event::Refused { path: module.path.clone() };
+            let refused = Event::Refused { path: short(&module.path) };
             if self.events.contains(&refused) {
                 self.but(refused, &[("path", Decides::Host)]);
             }
@@ -132,7 +133,8 @@ impl Boot<'_> {
         let volumes = self.config.volumes.iter();
         wanted.extend(volumes.map(|v| (format!("volume.{}.device", v.name), &v.device)));
         for (key, selector) in wanted {
-            let (selector, node, bytes) = (selector.to_string(), String::new(), String::new());
+            let (selector, node, bytes) =
+                (short(&selector.to_string()), String::new(), String::new());
             self.but(
                 Event::Disk { key, selector, node, bytes },
                 &[("node", Decides::Host), ("bytes", Decides::Host)],
@@ -182,12 +184,16 @@ impl Boot<'_> {
         self.but(released, &[("before", Decides::Host)]);
         // The root is opened first.
         for (name, format) in volumes {
-            self.opened(&name, "owner", format, Decides::Owners);
+            // A root is made by its owner, and so is a disk with a header.
+            let is_made_elsewhere = name == VolumeName::root() || format == VolumeFormat::Luks2;
+            let state = is_made_elsewhere.then_some("opened");
+            self.opened(&name, Key::Owner(format), state);
         }
     }
 
-    /// The owners who signed, if they are as many of the configuration's as are needed;
-    /// else what is needed.
+    /// The owners who signed, if they are of the configuration's, and as many as are needed
+    /// or more: who sent the same release before it was tried is named too. Else what is
+    /// needed.
     fn owners(&self, unlock: &Unlock) -> String {
         let listed: Vec<String> = unlock.owners.iter().map(OwnerKey::fingerprint).collect();
         let signed = self.events.iter().find_map(|event| {
@@ -198,7 +204,7 @@ impl Boot<'_> {
             let mut signed: Vec<&str> = signed.split(' ').collect();
             signed.sort_unstable();
             signed.dedup();
-            signed.len() == usize::from(unlock.threshold.get())
+            signed.len() >= usize::from(unlock.threshold.get())
                 && signed.iter().all(|signer| listed.iter().any(|owner| owner == signer))
         });
         enough.cloned().unwrap_or_else(|| format!("{} of {}", unlock.threshold, listed.join(" ")))
@@ -236,66 +242,194 @@ impl Boot<'_> {
 
     /// A volume whose key is no owner's, if it is one.
     fn opened_here(&mut self, volume: &DataVolume) {
-        let key = match volume.key {
+        let (key, state) = match volume.key {
             KeySource::Owner(_) => return,
-            KeySource::Sealed(_) => {
+            KeySource::Sealed(sealing) => {
                 self.reports();
-                "sealed"
+                let may_be_made = volume.provision_if_blank;
+                (Key::Sealed(sealing.cipher), (!may_be_made).then_some("opened"))
             }
-            KeySource::Ephemeral(_) => "ephemeral",
+            KeySource::Ephemeral(cipher) => (Key::Ephemeral(cipher), Some("made")),
         };
-        self.opened(&volume.name, key, VolumeFormat::Ravelin, Decides::Host);
+        self.opened(&volume.name, key, state);
+    }
+
+    /// Of the default list of directories the root may lack some.
+    fn writable(&mut self) {
+        let writable = &self.config.writable;
+        let is_layer = |volume: &&DataVolume| volume.target == VolumeTarget::Writable;
+        let volume = self.config.volumes.iter().find(is_layer);
+        let onto = |size: &MemorySize| match volume {
+            Some(volume) => format!("volume {}", volume.name),
+            None => format!("memory up to {size}"),
+        };
+        let mut decided: &[_] = &[];
+        let (onto, directories) = match writable {
+            Writable::Disk => ("disk of the root".to_owned(), "/".to_owned()),
+            Writable::Nothing => (String::new(), String::new()),
+            Writable::Root { size } => (onto(size), "/".to_owned()),
+            Writable::Directories { list, explicit, size } => {
+                let listed: Vec<String> = list.iter().map(shown).collect();
+                if !explicit && self.has_some_of(&listed) {
+                    decided = &[("directories", Decides::Image)];
+                }
+                (onto(size), short(&listed.join(" ")))
+            }
+        };
+        self.but(Event::Writable { mode: writable.mode().to_string(), onto, directories }, decided);
+    }
+
+    /// Whether the receipt's directories are of this list, in its order.
+    fn has_some_of(&self, listed: &[String]) -> bool {
+        let found = self.events.iter().find_map(|event| {
+            let Event::Writable { directories, .. } = event else { return None };
+            Some(directories)
+        });
+        let mut listed = listed.iter();
+        found.is_some_and(|found| {
+            *found == written("") || found.split(' ').all(|word| listed.any(|other| other == word))
+        })
     }
 
     fn mount(&mut self, volume: &DataVolume) {
         let VolumeTarget::Mount(on) = &volume.target else { return };
         self.opened_here(volume);
+        self.file_system(volume);
         self.exactly(Event::Mount {
             name: volume.name.to_string(),
             fstype: volume.fstype.to_string(),
-            on: on.as_path().display().to_string(),
+            on: short(&on.as_path().display().to_string()),
         });
     }
 
-    /// The tables of a volume, and the volume.
-    fn opened(&mut self, name: &VolumeName, key: &str, format: VolumeFormat, by: Decides) {
-        let device = format!("ravelin-{name}");
-        let (crypt, linear) = match format {
-            VolumeFormat::Ravelin => (format!("{device}.crypt"), Some(device.clone())),
-            VolumeFormat::Luks2 => (device.clone(), None),
+    /// The file system of a volume, where one was made. Always on a new volume; on zeros
+    /// where the configuration or a release permits it, and then the host chose the zeros:
+    /// by a power cut, or by putting back the disk of before the first file system.
+    fn file_system(&mut self, volume: &DataVolume) {
+        let found = if self.is_made(&volume.name) { "new" } else { "zeros" };
+        let event = Event::FileSystem {
+            name: volume.name.to_string(),
+            fstype: volume.fstype.to_string(),
+            found: found.to_owned(),
         };
-        self.table(format!("{device}.integrity"), "integrity", by);
-        self.table(crypt, "crypt", by);
-        if let Some(linear) = linear {
-            self.table(linear, "linear", by);
+        let permitted = match volume.key {
+            KeySource::Owner(format) => format == VolumeFormat::Ravelin,
+            KeySource::Sealed(_) => volume.provision_if_blank,
+            KeySource::Ephemeral(_) => true,
+        };
+        if permitted && found == "new" {
+            self.exactly(event);
+        } else if permitted && self.events.contains(&event) {
+            self.but(event, &[("found", Decides::Host)]);
         }
-        let (name, key) = (name.to_string(), key.to_owned());
-        let volume = Event::Volume { name, key, state: String::new(), epoch: String::new() };
-        self.but(volume, &[("state", Decides::Host), ("epoch", Decides::Host)]);
     }
 
-    /// A table whose sizes are not known here. That of the encryption authenticates, and
-    /// names its key.
-    fn table(&mut self, device: String, target: &str, by: Decides) {
-        const OWNERS: &[(&str, Decides)] =
-            &[("sectors", Decides::Owners), ("parameters", Decides::Owners)];
-        const HOST: &[(&str, Decides)] =
-            &[("sectors", Decides::Host), ("parameters", Decides::Host)];
-        let wrong = target == "crypt"
-            && !self.events.iter().any(|event| {
-                let Event::Table { device: of, parameters, .. } = event else { return false };
-                *of == device
-                    && [":logon:ravelin:", " integrity:", ":aead"]
-                        .iter()
-                        .all(|part| parameters.contains(part))
-            });
-        let parameters = if wrong { "… :logon:ravelin:… integrity:…:aead" } else { "" }.to_owned();
+    /// Whether the receipt says that a volume was made in this boot.
+    fn is_made(&self, wanted: &VolumeName) -> bool {
+        self.events.iter().any(|event| {
+            matches!(event, Event::Volume { name, state, .. }
+                if name == wanted.as_str() && state == "made")
+        })
+    }
+
+    /// The tables of a volume, and the volume.
+    fn opened(&mut self, name: &VolumeName, key: Key, state: Option<&str>) {
+        let device = format!("ravelin-{name}");
+        let (crypt, has_tail) = match key {
+            Key::Owner(VolumeFormat::Luks2) => (device.clone(), false),
+            Key::Owner(VolumeFormat::Ravelin) | Key::Sealed(_) | Key::Ephemeral(_) => {
+                (format!("{device}.crypt"), true)
+            }
+        };
+        let integrity = format!("{device}.integrity");
+        let disk = if *name == VolumeName::root() { "root" } else { &format!("volume.{name}") };
+        let volume = tables::Volume {
+            disk: self.node(&format!("{disk}.device")),
+            device: &device,
+            offset: match key {
+                Key::Owner(VolumeFormat::Ravelin) => None,
+                Key::Owner(VolumeFormat::Luks2) => Some(tables::AFTER_HEADER),
+                Key::Sealed(_) | Key::Ephemeral(_) => Some(0),
+            },
+            here: match key {
+                Key::Owner(_) => None,
+                Key::Sealed(cipher) => Some((cipher, Some(tables::sealed_id(name)))),
+                Key::Ephemeral(cipher) => Some((cipher, None)),
+            },
+        };
+        let found = [&integrity, &crypt].map(|device| self.parameters(device));
+        let parameters = [volume.integrity(found[0], found[1]), volume.crypt(found[1])];
+        let linear = has_tail.then(|| volume.linear());
+        let by = if matches!(key, Key::Owner(_)) { Decides::Owners } else { Decides::Host };
+        let [over_disk, over_integrity] = parameters;
+        self.table(integrity, "integrity", over_disk, by);
+        self.table(crypt, "crypt", over_integrity, by);
+        if let Some(over_crypt) = linear {
+            self.table(device, "linear", over_crypt, by);
+        }
+        let volume = Event::Volume {
+            name: name.to_string(),
+            key: key.word().to_owned(),
+            state: state.unwrap_or_default().to_owned(),
+            epoch: String::new(),
+        };
+        // Whether a disk is blank, where that is allowed, and how old it is.
+        let decided: &[_] = match state {
+            None => &[("state", Decides::Host), ("epoch", Decides::Host)],
+            Some(_) => &[("epoch", Decides::Host)],
+        };
+        self.but(volume, decided);
+    }
+
+    /// The parameters that the receipt says a device has.
+    fn parameters(&self, wanted: &str) -> &str {
+        let parameters = self.events.iter().find_map(|event| {
+            let Event::Table { device, parameters, .. } = event else { return None };
+            (device == wanted).then_some(parameters.as_str())
+        });
+        parameters.unwrap_or_default()
+    }
+
+    /// A table of an encrypted volume. With other parameters than these it is not
+    /// predicted; in these, sizes are as the receipt has them.
+    fn table(&mut self, device: String, target: &str, parameters: String, by: Decides) {
+        const SECTORS: [&[(&str, Decides)]; 2] =
+            [&[("sectors", Decides::Owners)], &[("sectors", Decides::Host)]];
+        const SIZES: [&[(&str, Decides)]; 2] = [
+            &[("sectors", Decides::Owners), ("parameters", Decides::Owners)],
+            &[("sectors", Decides::Host), ("parameters", Decides::Host)],
+        ];
+        // That of `linear` has none.
+        let is_exact = target == "linear" || self.parameters(&device) != parameters;
+        let [owners, host] = if is_exact { SECTORS } else { SIZES };
         let table =
             Event::Table { device, sectors: String::new(), target: target.to_owned(), parameters };
-        match (wrong, by) {
-            (true, _) => self.but(table, &[("sectors", Decides::Owners)]),
-            (false, Decides::Owners) => self.but(table, OWNERS),
-            (false, Decides::Host | Decides::Image) => self.but(table, HOST),
+        self.but(table, if by == Decides::Owners { owners } else { host });
+    }
+}
+
+fn shown(directory: &WritableDirectory) -> String {
+    let path = directory.path.as_path().display();
+    match directory.size {
+        Some(size) => format!("{path}={size}"),
+        None => path.to_string(),
+    }
+}
+
+/// Where the key of a volume is from, and what that says of the volume.
+#[derive(Debug, Clone, Copy)]
+enum Key {
+    Owner(VolumeFormat),
+    Sealed(VolumeCipher),
+    Ephemeral(VolumeCipher),
+}
+
+impl Key {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Owner(_) => "owner",
+            Self::Sealed(_) => "sealed",
+            Self::Ephemeral(_) => "ephemeral",
         }
     }
 }

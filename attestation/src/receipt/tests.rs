@@ -50,7 +50,7 @@ impl Owner {
              disk\tverity.hash_device\tserial:hash\t/dev/vdb\t12288\n\
              hook-ran\tpre-root\ta\nhook-ran\tpre-root\tb\n\
              table\troot\t128\tverity\t1 /dev/vda /dev/vdb 4096 4096 16 1 sha256 {HASH} -\n\
-             root\terofs\t/sbin/init\nwritable\tdirectories\t/etc, in memory up to 50%\n\
+             root\terofs\t/sbin/init\nwritable\tdirectories\tmemory up to 50%\t/etc\n\
              reports\tconfigfs-tsm\nssh-host-keys\t0\t{keys}\n"
         )
     }
@@ -146,4 +146,89 @@ fn lines_are_flat_in_json() {
             "expected": {"fstype": "erofs"},
         })
     );
+}
+
+/// Three owners, of whom two are needed: more than two may come, and fewer may not.
+#[test]
+fn as_many_owners_as_are_needed_sign_or_more() {
+    let keys: Vec<String> = (1..=3).map(owner_key).collect();
+    let file = format!(
+        "root.mode = 'encrypted'\nroot.device = 'serial:root'\nroot.fstype = 'ext4'\n\
+         unlock.owners = ['{}']\nunlock.threshold = 2\n",
+        keys.join("', '")
+    );
+    let config = protocol::config::parse(Some(file.as_bytes()), &CommandLine::default()).unwrap();
+    let listed = &config.unlock.as_ref().unwrap().owners;
+    let [a, b, c] = [0, 1, 2].map(|index| listed[index].fingerprint());
+    let stranger = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let said = |owners: &str| {
+        let release = Event::Release {
+            volumes: "root".to_owned(),
+            threshold: "2 of 3".to_owned(),
+            owners: owners.to_owned(),
+            before: "0".to_owned(),
+        };
+        let (hooks, host_keys) = (&[], &HostKeys::default());
+        let measured = Measured { config: &config, order: None, hooks, host_keys };
+        let lines = compare(std::slice::from_ref(&release), &measured);
+        lines.into_iter().find(|line| line.event == release).unwrap().finding
+    };
+    let predicted = Finding::Predicted { decided: [("before", Decides::Host)].into() };
+    for enough in [format!("{a} {b}"), format!("{c} {a}"), format!("{a} {b} {c}")] {
+        assert_eq!(said(&enough), predicted, "{enough}");
+    }
+    let expected = differs("owners", &format!("2 of {a} {b} {c}"));
+    for wrong in [
+        a.clone(),
+        format!("{a} {a}"),
+        format!("{a} {stranger}"),
+        format!("{a} {b} {stranger}"),
+        String::new(),
+    ] {
+        assert_eq!(said(&wrong), expected, "{wrong}");
+    }
+}
+
+/// `ssh-ed25519` of nobody.
+fn owner_key(seed: u8) -> String {
+    use base64ct::{Base64, Encoding as _};
+    let blob = [b"\0\0\0\x0bssh-ed25519\0\0\0\x20".as_slice(), &[seed; 32]].concat();
+    format!("ssh-ed25519 {}", Base64::encode_string(&blob))
+}
+
+/// The largest configuration has room, with some hooks: only names that people choose in
+/// great number could cut a receipt.
+#[test]
+fn the_receipt_of_every_configuration_has_room() {
+    let long = |name: &str| format!("/{name}-{}", "x".repeat(980));
+    let owners: Vec<String> = (0..32).map(owner_key).collect();
+    let mut file = format!(
+        "root.mode = 'encrypted'\nroot.device = 'path:/dev{}'\nroot.fstype = 'ext4'\n\
+         root.init = '{}'\nunlock.owners = ['{}']\nunlock.threshold = 32\n",
+        long("root"),
+        long("init"),
+        owners.join("', '")
+    );
+    for index in 10..26 {
+        let name = format!("volume-{index}-{}", "x".repeat(22));
+        file.push_str(&format!(
+            "[[volume]]\nname = '{name}'\ndevice = 'path:/dev{}'\nmount = '{}'\n\
+             fstype = 'btrfs'\nkey = 'owner'\n",
+            long(&name),
+            long(&name)
+        ));
+    }
+    let config = protocol::config::parse(Some(file.as_bytes()), &CommandLine::default()).unwrap();
+    let hooks: Vec<_> =
+        (0..16).map(|index| (Stage::PreRoot, format!("{index}-{}", "x".repeat(32)))).collect();
+    let host_keys = &HostKeys::default();
+    let measured = Measured { config: &config, order: None, hooks: &hooks, host_keys };
+    let mut receipt = Receipt::default();
+    for expected in predict::predict(&measured, &[]) {
+        receipt.push(&expected.event);
+    }
+    // Decided by others: two short values in the lines of a disk, a table and a volume.
+    let rest = receipt.entries().count() * 32;
+    let size = receipt.as_str().len() + rest;
+    assert!(!receipt.is_cut() && size <= protocol::receipt::MAX_BYTES, "{size}");
 }

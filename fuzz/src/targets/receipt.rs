@@ -29,5 +29,23 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let short = receipt.as_str().as_bytes().to_vec();
     receipt.push(&Event::Root { fstype: text("erofs"), init: text("/a\tb") });
     receipt.push(&Event::Cut {});
-    vec![Vec::new(), short, receipt.as_str().as_bytes().to_vec()]
+    let mut encrypted = Receipt::default();
+    encrypted.push(&Event::Table {
+        device: text("ravelin-data"),
+        sectors: text("7632"),
+        target: text("linear"),
+        parameters: text("ravelin-data.crypt 0"),
+    });
+    encrypted.push(&Event::FileSystem {
+        name: text("data"),
+        fstype: text("ext4"),
+        found: text("zeros"),
+    });
+    encrypted.push(&Event::Writable {
+        mode: text("directories"),
+        onto: text("memory up to 50%"),
+        directories: protocol::receipt::short(&"/var=65536 ".repeat(32)),
+    });
+    let [receipt, encrypted] = [receipt, encrypted].map(|receipt| receipt.as_str().into());
+    vec![Vec::new(), short, receipt, encrypted]
 }

@@ -64,6 +64,8 @@ pub(crate) struct Fake {
     pub(crate) unrecorded: Cell<u32>,
     /// The head of the receipt that owners are shown.
     pub(crate) served_head: RefCell<Option<String>>,
+    /// The first byte of REPORT_ID of a report that an owner is shown.
+    pub(crate) owners_guest: Cell<Option<u8>>,
     /// The receipt that the responder has.
     pub(crate) receipt: RefCell<Option<Receipt>>,
     /// How hooks end.

@@ -16,7 +16,7 @@ use protocol::config::{RootKey, Sealing};
 use zeroize::Zeroizing;
 
 use super::{Fake, Node};
-use crate::platform::{Access, Disk, Target, Volumes};
+use crate::platform::{Access, DerivedKey, Disk, Target, Volumes};
 use crate::reports::ReportError;
 
 /// Writes over a volume, by sector.
@@ -293,17 +293,13 @@ impl Volumes for Fake {
         Ok(self.volumes.program_status.get())
     }
 
-    fn derived_key(
-        &self,
-        sealing: &Sealing,
-        _until: Duration,
-    ) -> Result<Zeroizing<[u8; 32]>, ReportError> {
+    fn derived_key(&self, sealing: &Sealing, _until: Duration) -> Result<DerivedKey, ReportError> {
         self.call("derived-key".to_owned())
             .map_err(|source| ReportError::Io { action: "asking", source })?;
         let root = match sealing.root_key {
             RootKey::Vcek => 1,
             RootKey::Vlek => 3,
         };
-        Ok(Zeroizing::new([u8::from(sealing.family_id) + root; 32]))
+        Ok(Box::new(Zeroizing::new([u8::from(sealing.family_id) + root; 32])))
     }
 }

@@ -17,8 +17,14 @@ use crate::platform::{Kind, Program};
 /// file system that is used.
 const HEAD: usize = 4096;
 
+/// How much memory a file of at most `limit` bytes is read into. With room behind it, so
+/// that the end is seen without another piece of memory.
+const fn room(limit: usize) -> usize {
+    limit.saturating_add(64)
+}
+
 pub(super) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
+    let mut content = Vec::with_capacity(room(limit));
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(bound).read_to_end(&mut content)?;
     if content.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
@@ -158,6 +164,19 @@ mod tests {
         };
         assert_eq!(read_in_pieces(9).unwrap(), b"in pieces");
         assert_eq!(read_in_pieces(8).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    /// What is read is nowhere else: a buffer that grew would leave a part of a private key
+    /// in freed memory.
+    #[test]
+    fn a_file_is_read_into_one_piece_of_memory() {
+        let file = rustix::fs::memfd_create("key", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        for length in [0, 1, 31, 32, 4000, 64 << 10] {
+            rustix::fs::ftruncate(&file, length).unwrap();
+            let content = read(&path_of(&file), 64 << 10).unwrap();
+            assert_eq!(content.len() as u64, length);
+            assert_eq!(content.capacity(), room(64 << 10));
+        }
     }
 
     /// A device that ends early is an error, not a shorter answer.

@@ -13,6 +13,7 @@ use protocol::release::{Status, VolumeName};
 use super::{Linux, log};
 use crate::platform::{Released, Releases};
 use crate::release::{Ask, Limits, Server, Setup, Sink};
+use crate::reports::Guest;
 use crate::responder::listen;
 
 impl Releases for Linux {
@@ -22,6 +23,7 @@ impl Releases for Linux {
         wanted: &[VolumeName],
         evidence_deadline: Duration,
         receipt_head: &Head,
+        guest: &Guest,
     ) -> Result<String, Box<dyn Error + Send + Sync>> {
         let port = unlock.port.get();
         let mut listeners = vec![listen::tcp(port)?];
@@ -36,7 +38,7 @@ impl Releases for Linux {
             threshold: unlock.threshold.get(),
             wanted: wanted.to_vec(),
             receipt_head: *receipt_head,
-            reports: self.reports_for_owners()?,
+            reports: self.reports_for_owners(guest.clone())?,
             log: self.sink(),
             limits: Limits {
                 evidence: evidence_deadline,
@@ -75,9 +77,9 @@ impl Releases for Linux {
 }
 
 impl Linux {
-    fn reports_for_owners(&self) -> Result<Ask, &'static str> {
+    fn reports_for_owners(&self, guest: Guest) -> Result<Ask, &'static str> {
         let source = self.reports.get().ok_or("no report source was opened")?.clone();
-        Ok(Box::new(move |data, until| source.report(data, until)))
+        Ok(Box::new(move |data, until| guest.admit(source.report(data, until)?)))
     }
 
     /// The boot log, from any thread.

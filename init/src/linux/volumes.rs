@@ -9,10 +9,9 @@ use std::time::Duration;
 use luks::{ReadAt, VolumeKey, WriteAt};
 use protocol::config::Sealing;
 use rustix::fs::{Advice, OFlags};
-use zeroize::Zeroizing;
 
 use super::{Linux, device_mapper, keyring, program::Run, reports};
-use crate::platform::{Access, Disk, Target, Volumes};
+use crate::platform::{Access, DerivedKey, Disk, Target, Volumes};
 use crate::reports::ReportError;
 
 impl Volumes for Linux {
@@ -80,11 +79,7 @@ impl Volumes for Linux {
         Run { root, program, arguments, environment: &[], level: 7 }.to_end(self.start + until)
     }
 
-    fn derived_key(
-        &self,
-        sealing: &Sealing,
-        until: Duration,
-    ) -> Result<Zeroizing<[u8; 32]>, ReportError> {
+    fn derived_key(&self, sealing: &Sealing, until: Duration) -> Result<DerivedKey, ReportError> {
         reports::derived_key(sealing, self.start + until)
     }
 }

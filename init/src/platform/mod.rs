@@ -26,7 +26,7 @@ mod volumes;
 pub use hooks::{Hook, Hooks};
 pub use links::Links;
 pub use releases::{Released, Releases};
-pub use volumes::{Access, Disk, Target, Volumes};
+pub use volumes::{Access, DerivedKey, Disk, Target, Volumes};
 
 /// How loud a line of the boot log is: `/dev/kmsg` levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

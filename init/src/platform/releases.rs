@@ -8,6 +8,8 @@ use protocol::config::Unlock;
 use protocol::receipt::Head;
 use protocol::release::{Release, Status, VolumeName};
 
+use crate::reports::Guest;
+
 /// A release that enough owners signed.
 pub struct Released {
     /// The release. It wipes itself.
@@ -19,7 +21,8 @@ pub struct Released {
 /// The owners' releases.
 pub trait Releases {
     /// Starts to serve owners on `unlock.port`: each in a session of its own, attested
-    /// by a report of the source that was opened, with what was done until now in it.
+    /// by a report of the source that was opened, with what was done until now in it, if
+    /// it is of this guest.
     /// Returns what the log says of it.
     ///
     /// # Errors
@@ -30,6 +33,7 @@ pub trait Releases {
         wanted: &[VolumeName],
         evidence_deadline: Duration,
         receipt_head: &Head,
+        guest: &Guest,
     ) -> Result<String, Box<dyn Error + Send + Sync>>;
     /// Waits for a release of as many owners as are needed, at most until PID 1 has run
     /// for `until`. `None` if the time is over.

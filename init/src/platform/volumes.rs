@@ -20,6 +20,10 @@ pub struct Target {
     pub params: String,
 }
 
+/// A key of the secure processor's. It wipes itself, and is in one place however it is
+/// moved: what is moved by value leaves a copy behind.
+pub type DerivedKey = Box<zeroize::Zeroizing<[u8; 32]>>;
+
 /// How a device is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -106,9 +110,5 @@ pub trait Volumes {
     ///
     /// # Errors
     /// [`ReportError`].
-    fn derived_key(
-        &self,
-        sealing: &Sealing,
-        until: Duration,
-    ) -> Result<zeroize::Zeroizing<[u8; 32]>, ReportError>;
+    fn derived_key(&self, sealing: &Sealing, until: Duration) -> Result<DerivedKey, ReportError>;
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::config::{Config, Protection, Selector};
 use protocol::gpt;
-use protocol::receipt::{Event, Receipt};
+use protocol::receipt::{Event, Receipt, short};
 use protocol::release::VolumeName;
 use protocol::text::excerpt;
 
@@ -56,7 +56,7 @@ impl Disks {
         for ((key, selector), device) in wanted(config).into_iter().zip(all) {
             receipt.push(&Event::Disk {
                 key,
-                selector: selector.to_string(),
+                selector: short(&selector.to_string()),
                 node: device.node.display().to_string(),
                 bytes: device.bytes.to_string(),
             });

@@ -19,7 +19,7 @@ use super::mounts;
 use crate::boot::{Progress, log};
 use crate::failure::{self, Failure};
 use crate::platform::{Level, Platform};
-use crate::reports::{RawReport, ReportError};
+use crate::reports::{Guest, RawReport, ReportError};
 use crate::snpguard;
 
 /// Where the kernel has configfs, if it does.
@@ -82,12 +82,13 @@ pub fn leave(
     let receipt = &progress.receipt;
     let binding = Binding::Boot { host_keys: &host_keys, receipt_head: Some(receipt.head()) };
     let data = binding.report_data();
-    let report = platform.report(&data, until).map_err(Failure::Report)?;
+    let report = platform.report(&data, until).and_then(|report| progress.guest.admit(report));
+    let report = report.map_err(Failure::Report)?;
     let id = hex::encode(report.report_id());
     log(platform, Level::Info, &format!("evidence: report id {id}"));
     write(platform, identity, &report, source, receipt)?;
     let mut summary = format!("report by {source} in {}", layout::EVIDENCE);
-    if attest.snpguard && snpguard_report(platform, identity, &report, until)? {
+    if attest.snpguard && snpguard_report(platform, identity, &progress.guest, until)? {
         summary.push_str(", /etc/report.json for SNPGuard");
     }
     if let Some(port) = attest.responder_port {
@@ -159,7 +160,7 @@ fn json(identity: &Identity, report: &RawReport, source: &str, receipt: &Receipt
 fn snpguard_report(
     platform: &impl Platform,
     identity: &Identity,
-    first: &RawReport,
+    guest: &Guest,
     until: std::time::Duration,
 ) -> Result<bool, Failure> {
     // Whatever the image has in its place is not of this boot.
@@ -177,10 +178,8 @@ fn snpguard_report(
     for (to, from) in data.iter_mut().zip(Sha256::digest(&key.blob)) {
         *to = from;
     }
-    let report = platform.report(&data, until).map_err(Failure::Report)?;
-    if report.report_id() != first.report_id() {
-        return Err(Failure::Report(ReportError::OtherGuest));
-    }
+    let report = platform.report(&data, until).and_then(|report| guest.admit(report));
+    let report = report.map_err(Failure::Report)?;
     let text = snpguard::json(&report.report);
     platform.create_file(&path, 0o444, text.as_bytes()).map_err(failure::path("making", &path))?;
     Ok(true)

@@ -11,7 +11,7 @@ use std::path::Path;
 use protocol::cmdline::CommandLine;
 use protocol::layout;
 use protocol::load_order::{self, LoadOrder};
-use protocol::receipt::{Event, Receipt};
+use protocol::receipt::{Event, Receipt, short};
 use sha2::{Digest as _, Sha256};
 
 use crate::boot::log;
@@ -56,7 +56,7 @@ pub fn load(
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if !module.required => {
-                    receipt.push(&Event::Refused { path: module.path.clone() });
+                    receipt.push(&Event::Refused { path: short(&module.path) });
                     log(
                         platform,
                         Level::Info,

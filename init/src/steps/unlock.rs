@@ -43,7 +43,13 @@ pub fn open(
     progress.owners = true;
     let names: Vec<VolumeName> = wanted.iter().map(|volume| volume.name.clone()).collect();
     let listening = platform
-        .serve_owners(unlock, &names, attest.deadline.duration(), progress.receipt.head())
+        .serve_owners(
+            unlock,
+            &names,
+            attest.deadline.duration(),
+            progress.receipt.head(),
+            &progress.guest,
+        )
         .map_err(Failure::OwnerServer)?;
     let line = format!(
         "unlock: waiting for {} of {} owners on {listening}, for {}",

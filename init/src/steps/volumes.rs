@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::config::{Config, DataVolume, KeySource, VolumeTarget};
 use protocol::layout;
-use protocol::receipt::Event;
+use protocol::receipt::{Event, short};
 
 use super::disks::Disks;
 use super::{entropy, evidence, file_system, in_root};
@@ -62,7 +62,7 @@ pub fn mount(
         progress.receipt.push(&Event::Mount {
             name: volume.name.to_string(),
             fstype: volume.fstype.to_string(),
-            on: path.as_path().display().to_string(),
+            on: short(&path.as_path().display().to_string()),
         });
         mounted.push(format!("{} on {}", volume.name, path.as_path().display()));
     }
@@ -83,15 +83,21 @@ fn ready(
         || Failure::OwnerServer(format!("the volume {} was not released", volume.name).into());
     let open = open.ok_or_else(missing)?;
     // A power cut may have come between the sealing of a disk and its file system. Zeros
-    // of a volume that was in use before are the host's replay.
-    let new = progress.made.contains(&volume.name)
-        || open.opened.epoch.is_none_or(|epoch| epoch <= luks::Epoch::FIRST.0 + 1);
+    // of a volume that was in use before are the host's replay: an owner's epoch shows it,
+    // and of a sealed volume, whose epoch nobody keeps, the receipt.
+    let made = open.opened.formatted || progress.made.contains(&volume.name);
+    let young = made || open.opened.epoch.is_none_or(|epoch| epoch <= luks::Epoch::FIRST.0 + 1);
     let without = open.opened.formatted
-        || open.may_format && new && file_system::is_blank(platform, &open.opened.node)?;
+        || open.may_format && young && file_system::is_blank(platform, &open.opened.node)?;
     if without {
         let line = format!("volumes: making a new {} on {}", volume.fstype, volume.name);
         log(platform, Level::Error, &line);
         file_system::make(platform, &open.opened.node, volume.fstype)?;
+        progress.receipt.push(&Event::FileSystem {
+            name: volume.name.to_string(),
+            fstype: volume.fstype.to_string(),
+            found: if made { "new" } else { "zeros" }.to_owned(),
+        });
     }
     Ok(open.opened.node.clone())
 }

@@ -5,10 +5,12 @@
 //! mounts are taken out of the tree once the overlays hold them, so that nobody
 //! in the real system can reach under an overlay.
 
+use std::fmt;
 use std::path::Path;
 
 use protocol::config::{Writable, WritableDirectory};
 use protocol::layout;
+use protocol::receipt::{Event, Receipt, short};
 use protocol::units::MemorySize;
 use rustix::io::Errno;
 
@@ -29,8 +31,41 @@ const LAYERS: &str = "/run/ravelin-layers";
 /// Where the volume that takes the writes is mounted, while the overlays are made.
 pub const VOLUME_LAYER: &str = "/run/ravelin-layers/volume";
 
-/// Adds the layer; returns what the log says of it. With `upper`, the writes go to
-/// that volume instead of memory.
+/// What was added.
+#[derive(Debug, Default)]
+pub struct Layer {
+    /// Where writes go.
+    onto: String,
+    /// What is written to.
+    directories: Vec<String>,
+}
+
+impl Layer {
+    fn new(onto: impl ToString, directories: Vec<String>) -> Self {
+        Self { onto: onto.to_string(), directories }
+    }
+
+    /// Adds it to the receipt.
+    pub fn record(&self, writable: &Writable, receipt: &mut Receipt) {
+        receipt.push(&Event::Writable {
+            mode: writable.mode().to_string(),
+            onto: self.onto.clone(),
+            directories: short(&self.directories.join(" ")),
+        });
+    }
+}
+
+/// What the log says of it.
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.directories.as_slice() {
+            [] => f.write_str("nothing is writable"),
+            directories => write!(f, "{}, to {}", directories.join(" "), self.onto),
+        }
+    }
+}
+
+/// Adds the layer. With `upper`, the writes go to that volume instead of memory.
 ///
 /// # Errors
 /// If a directory that was asked for is not one, or a mount fails.
@@ -38,18 +73,19 @@ pub fn add(
     platform: &impl Platform,
     writable: &Writable,
     upper: Option<&UpperLayer<'_>>,
-) -> Result<String, Failure> {
+) -> Result<Layer, Failure> {
     let backing = |size: MemorySize| upper.map_or(Backing::Memory(size), Backing::Volume);
+    let all = || vec!["/".to_owned()];
     match writable {
-        Writable::Disk => Ok("the root itself, on its encrypted disk".to_owned()),
-        Writable::Nothing => Ok("nothing is writable".to_owned()),
+        Writable::Disk => Ok(Layer::new("disk of the root", all())),
+        Writable::Nothing => Ok(Layer::default()),
         Writable::Root { size } => {
             let root = Path::new(layout::SYSROOT);
             let layers = Layers::mount(platform, "root", backing(*size))?;
             layers.overlay(root, "root", false)?;
             layers.detach()?;
             remove_base(platform)?;
-            Ok(format!("all of the root, {}", backing(*size)))
+            Ok(Layer::new(backing(*size), all()))
         }
         Writable::Directories { list, explicit, size } => {
             let present = present(platform, list, *explicit)?;
@@ -67,13 +103,16 @@ pub fn add(
             }
             shared.detach()?;
             remove_base(platform)?;
-            let names: Vec<_> = present
-                .iter()
-                .map(|directory| directory.path.as_path().to_string_lossy())
-                .collect();
-            Ok(format!("{}, {}", names.join(" "), backing(*size)))
+            let directories = present.iter().map(|directory| shown(directory)).collect();
+            Ok(Layer::new(backing(*size), directories))
         }
     }
+}
+
+/// With the limit of its own tmpfs, as it is configured.
+fn shown(directory: &WritableDirectory) -> String {
+    let path = directory.path.as_path().display();
+    directory.size.map_or_else(|| path.to_string(), |size| format!("{path}={size}"))
 }
 
 /// The directories that the root has. Of the default list some may be absent;
@@ -121,11 +160,11 @@ enum Backing<'a> {
     Volume(&'a UpperLayer<'a>),
 }
 
-impl std::fmt::Display for Backing<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Backing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Backing::Memory(size) => write!(f, "in memory up to {size}"),
-            Backing::Volume(layer) => write!(f, "on the volume {}", layer.volume.name),
+            Backing::Memory(size) => write!(f, "memory up to {size}"),
+            Backing::Volume(layer) => write!(f, "volume {}", layer.volume.name),
         }
     }
 }

@@ -56,8 +56,21 @@ pub(super) struct Stack<'a, P> {
     pub(super) disk: &'a Path,
     pub(super) layout: &'a Layout,
     pub(super) volume_id: Uuid,
-    /// What was started so far, with the names of the devices.
+    /// What was started so far, with the names of the devices: as the kernel has it, but
+    /// with names for numbers. What a number was, nobody knows who reads the receipt.
     pub(super) tables: Vec<(String, Target)>,
+}
+
+/// A device that is mapped: its number, for the kernel, and its name, for the receipt.
+struct Below {
+    number: TableDevice,
+    name: TableDevice,
+}
+
+/// A table for the kernel, and the same for the receipt.
+struct Table {
+    loaded: Target,
+    said: Target,
 }
 
 impl<P: Platform> Stack<'_, P> {
@@ -66,13 +79,18 @@ impl<P: Platform> Stack<'_, P> {
     /// # Errors
     /// From the system, or another table than was asked for. What was made so far stays.
     pub(super) fn decrypted(&mut self, key: &VolumeKey, name: &str) -> Result<PathBuf, OpenError> {
-        let table = IntegrityTable::new(self.layout, self.number(self.disk)?);
-        let target = target(IntegrityTable::TARGET, table.length(), &table);
-        let integrity = self.start(&self.names.integrity, "INTEGRITY", target, None)?;
-        let below = self.number(&integrity)?;
-        let table = CryptTable::of_layout(self.layout, self.volume_id, below);
-        let target = self::target(CryptTable::TARGET, table.length(), &table);
-        self.start(name, "RAVELIN", target, Some(key))
+        let below = self.below(self.disk, &self.disk.to_string_lossy())?;
+        let integrity = Table::over(&below, |device| {
+            let table = IntegrityTable::new(self.layout, device);
+            target(IntegrityTable::TARGET, table.length(), &table)
+        });
+        let integrity = self.start(&self.names.integrity, "INTEGRITY", integrity, None)?;
+        let below = self.below(&integrity, &self.names.integrity)?;
+        let crypt = Table::over(&below, |device| {
+            let table = CryptTable::of_layout(self.layout, self.volume_id, device);
+            target(CryptTable::TARGET, table.length(), &table)
+        });
+        self.start(name, "RAVELIN", crypt, Some(key))
     }
 
     /// Maps a volume with a tail; the node of the whole, which [`Stack::without_tail`]
@@ -87,18 +105,22 @@ impl<P: Platform> Stack<'_, P> {
         spec: &VolumeSpec,
         crypt: &Path,
     ) -> Result<PathBuf, OpenError> {
-        let table = FileSystemTable::new(spec, self.number(crypt)?);
-        let target = target(FileSystemTable::TARGET, table.length(), &table);
-        self.start(&self.names.file_system, "RAVELIN", target, None)
+        let below = self.below(crypt, &self.names.crypt)?;
+        let linear = Table::over(&below, |device| {
+            let table = FileSystemTable::new(spec, device);
+            target(FileSystemTable::TARGET, table.length(), &table)
+        });
+        self.start(&self.names.file_system, "RAVELIN", linear, None)
     }
 
     fn start(
         &mut self,
         name: &str,
         kind: &str,
-        target: Target,
+        table: Table,
         key: Option<&VolumeKey>,
     ) -> Result<PathBuf, OpenError> {
+        let Table { loaded: target, said } = table;
         // The form of cryptsetup, by which udev's rules know such devices.
         let uuid = format!("CRYPT-{kind}-{}-{name}", self.volume_id.simple());
         let result = match key {
@@ -120,15 +142,25 @@ impl<P: Platform> Stack<'_, P> {
         }
         let node = self.platform.start_target(name);
         let node = node.map_err(system("starting", Path::new(name)))?;
-        self.tables.push((name.to_owned(), target));
+        self.tables.push((name.to_owned(), said));
         Ok(node)
     }
 
-    fn number(&self, device: &Path) -> Result<TableDevice, OpenError> {
+    /// `device`, whose name in the receipt is `name`.
+    fn below(&self, device: &Path, name: &str) -> Result<Below, OpenError> {
         let number = self.platform.device_number(device);
         let number = number.map_err(system("looking at", device))?;
-        TableDevice::new(number)
-            .map_err(|error| system("looking at", device)(std::io::Error::other(error)))
+        let number = TableDevice::new(number)
+            .map_err(|error| system("looking at", device)(std::io::Error::other(error)))?;
+        // No name fails a boot.
+        let name = TableDevice::new(name).unwrap_or_else(|_not_one_word| number.clone());
+        Ok(Below { number, name })
+    }
+}
+
+impl Table {
+    fn over(below: &Below, table: impl Fn(TableDevice) -> Target) -> Self {
+        Self { loaded: table(below.number.clone()), said: table(below.name.clone()) }
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use super::ReceiptError;
+use sha2::{Digest as _, Sha256};
+
+use super::{MAX_IN_FULL, ReceiptError};
 use crate::text::printable;
 
 macro_rules! events {
@@ -94,7 +96,7 @@ events! {
     }
     /// The kernel refused an optional module.
     Refused "module-refused" {
-        /// its file
+        /// its file; a long path in short
         path,
     }
     /// Kernel settings were given up.
@@ -108,7 +110,7 @@ events! {
     Disk "disk" {
         /// the setting that names it
         key,
-        /// how it was found
+        /// how it was found; a long one in short
         selector,
         /// the kernel's node
         node,
@@ -126,7 +128,7 @@ events! {
     Network "network" {
         /// `dhcp`, or addresses and routers as configured
         wanted,
-        /// link, addresses and routers as they were
+        /// link, addresses and routers as they were at first: of DHCP the first lease
         has,
     }
     /// A source of reports was opened.
@@ -153,7 +155,8 @@ events! {
         sectors,
         /// the target
         target,
-        /// its parameters; a key is named, never held
+        /// its parameters; a key is named, never held, a disk named by its node, another
+        /// device by its name
         parameters,
     }
     /// A volume with a key was opened.
@@ -167,19 +170,31 @@ events! {
         /// the epoch that is on the disk now
         epoch,
     }
+    /// A file system was made on a volume.
+    FileSystem "file-system" {
+        /// the volume's name
+        name,
+        /// the file system
+        fstype,
+        /// `new`: the volume was made in this boot; `zeros`: it was there, and empty
+        found,
+    }
     /// The root was mounted, and the real init was found in it.
     Root "root" {
         /// its file system
         fstype,
-        /// the real init
+        /// the real init; a long path in short
         init,
     }
     /// The writable layer was added.
     Writable "writable" {
         /// `writable.mode`
         mode,
-        /// what is written to, and where that goes
-        layer,
+        /// where writes go: memory with its limit, or a volume
+        onto,
+        /// what is written to, with the limits of directories that have memory of their own;
+        /// a long list in short (below)
+        directories,
     }
     /// A volume was mounted.
     Mount "mount" {
@@ -187,7 +202,7 @@ events! {
         name,
         /// its file system
         fstype,
-        /// where
+        /// where; a long path in short
         on,
     }
     /// The SSH host keys were made or taken.
@@ -197,8 +212,18 @@ events! {
         /// SHA-256 of their encoding (above)
         keys,
     }
-    /// What follows did not fit.
+    /// What was done after this did not fit, and is in no report.
     Cut "cut" {}
+}
+
+/// A value that a configuration could make longer than a receipt: itself, or its length
+/// and SHA-256.
+#[must_use]
+pub fn short(value: &str) -> String {
+    if value.len() <= MAX_IN_FULL {
+        return value.to_owned();
+    }
+    format!("{} bytes, SHA-256 {:x}", value.len(), Sha256::digest(value))
 }
 
 /// A value as an entry has it: one that is empty is `-`.

@@ -16,7 +16,7 @@
 
 mod event;
 
-pub use event::{Event, written};
+pub use event::{Event, short, written};
 
 use sha2::{Digest as _, Sha256};
 
@@ -32,8 +32,11 @@ pub const MAX_BYTES: usize = 24 << 10;
 /// The most entries.
 pub const MAX_ENTRIES: usize = 256;
 
-/// The longest entry, in bytes.
-pub const MAX_ENTRY: usize = 2 << 10;
+/// The longest entry, in bytes: that of a release has room for all owners and volumes.
+pub const MAX_ENTRY: usize = 4 << 10;
+
+/// The longest path or list that is written in full.
+pub const MAX_IN_FULL: usize = 256;
 
 /// SHA-256.
 pub type Head = [u8; 32];

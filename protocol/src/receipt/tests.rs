@@ -101,6 +101,29 @@ fn what_does_not_fit_ends_the_receipt() {
     assert!(!receipt().is_cut());
 }
 
+/// All owners and all volumes that a configuration may have.
+#[test]
+fn the_largest_release_fits() {
+    use crate::release::{MAX_NAME, MAX_VOLUMES};
+    let fingerprint = format!("SHA256:{}", "x".repeat(43));
+    let mut receipt = Receipt::default();
+    receipt.push(&Event::Release {
+        volumes: vec!["v".repeat(MAX_NAME); MAX_VOLUMES].join(" "),
+        threshold: "32 of 32".to_owned(),
+        owners: vec![fingerprint; 32].join(" "),
+        before: u64::MAX.to_string(),
+    });
+    assert!(!receipt.is_cut());
+}
+
+#[test]
+fn a_long_value_is_in_short() {
+    let long = "x".repeat(MAX_IN_FULL + 1);
+    assert_eq!(short(&long[1..]), long[1..]);
+    let digest = hex::encode(Sha256::digest(&long));
+    assert_eq!(short(&long), format!("{} bytes, SHA-256 {digest}", MAX_IN_FULL + 1));
+}
+
 #[test]
 fn no_value_is_empty_or_controls_a_terminal() {
     let event = Event::Root { fstype: String::new(), init: "/a\tb\n\u{1b}[2J".to_owned() };

@@ -12,7 +12,7 @@ use clap::Args;
 use protocol::host_keys::{HostKeys, key_type};
 use serde::Serialize;
 
-use self::receipt::{Compared, Files, NOT_PREDICTED};
+use self::receipt::{Compared, Files};
 use self::target::{Attested, Target};
 use super::report::verify::{say_warnings, text};
 use crate::attest::known_hosts::fingerprint;
@@ -136,8 +136,8 @@ pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
     if let Some(directory) = &arguments.output {
         store::store(directory, &attested, &printed)?;
     }
-    let differs = matches!(&printed.receipt, Some(Some(compared)) if !compared.as_predicted());
-    let success = accepted && nothing.is_none() && !differs;
+    let warning = printed.receipt.as_ref().and_then(Option::as_ref).and_then(Compared::warning);
+    let success = accepted && nothing.is_none() && warning.is_none();
     // Before the result: a pin that fails is an error, and standard output has one document.
     let pinned = arguments.pin.as_ref().filter(|_| success);
     if let Some(path) = pinned {
@@ -165,8 +165,8 @@ pub(crate) fn run(arguments: &Attest, terminal: &Terminal) -> Result {
     }
     if let Some(why) = &nothing {
         terminal.warning(why);
-    } else if differs {
-        terminal.warning(NOT_PREDICTED);
+    } else if let Some(warning) = warning {
+        terminal.warning(warning);
     }
     if let Some(path) = pinned {
         terminal.note(&format!("{}: pins this VM until it ends", path.display()));

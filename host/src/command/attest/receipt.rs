@@ -9,6 +9,7 @@ use protocol::cmdline::CommandLine;
 use protocol::config::{self, Config};
 use protocol::hooks::Stage;
 use protocol::load_order::LoadOrder;
+use protocol::receipt::Event;
 use protocol::responder::Evidence;
 use serde::Serialize;
 
@@ -17,11 +18,17 @@ use crate::terminal::{Text, causes};
 use crate::vm::VmFile;
 
 /// Said with lines that are not as predicted.
-pub(super) const NOT_PREDICTED: &str = "\
+const NOT_PREDICTED: &str = "\
 the boot receipt is not what the files of the VM description predict. The report is genuine, so \
 this is what the guest says of itself; a guest of exactly these files cannot say it. Either the \
 expected measurement is that of other files (--manifest, --measurement), the guest is of another \
 release, or PID 1 has an error: do not use this VM, and report it";
+
+/// Said with a receipt that is as predicted until its end, and has an end too early.
+const CUT: &str = "\
+the boot receipt had no room for all that the guest did. What it has is as predicted; of the rest \
+nothing is known, so this is not taken for a boot as predicted. A configuration with fewer or \
+shorter names of hooks, volumes and disks has room";
 
 /// What the boot follows from, of the files of a VM.
 pub(super) struct Files {
@@ -96,17 +103,32 @@ impl Files {
 }
 
 impl Compared {
-    /// Whether all lines are as predicted.
-    pub(super) fn as_predicted(&self) -> bool {
-        self.as_predicted
+    /// What is said of a receipt with lines that are not as predicted.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        let is_predicted = |line: &Line| matches!(line.finding, Finding::Predicted { .. });
+        let until_cut = self.lines.iter().position(|line| line.event == Event::Cut {});
+        match until_cut.and_then(|index| self.lines.get(..index)) {
+            _ if self.as_predicted => None,
+            Some(until) if until.iter().all(is_predicted) => Some(CUT),
+            Some(_) | None => Some(NOT_PREDICTED),
+        }
     }
 
     /// For people.
     pub(super) fn describe(&self, text: &mut Text) {
         text.heading("boot receipt, and what the VM's files predict");
+        let mut is_cut = false;
         for Line { event, finding } in &self.lines {
             let values: Vec<&str> = event.fields().iter().map(|(_, value)| *value).collect();
-            text.field(event.kind(), format!("{}\n{}", values.join("  "), said(finding)));
+            let said = if *event == (Event::Cut {}) {
+                is_cut = true;
+                "CUT: what was done after this had no room".to_owned()
+            } else if is_cut && *finding == Finding::Missing {
+                "MISSING: behind the cut".to_owned()
+            } else {
+                said(finding)
+            };
+            text.field(event.kind(), format!("{}\n{said}", values.join("  ")));
         }
     }
 }

@@ -12,6 +12,7 @@ use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use zeroize::Zeroizing;
 
 use super::sev_guest::PATH;
+use crate::platform::DerivedKey;
 use crate::reports::ReportError;
 
 /// The version of MSG_KEY_REQ. Version 2 adds the launch mitigation vector, which is not
@@ -102,10 +103,7 @@ pub(super) fn open() -> io::Result<File> {
 }
 
 /// Asks for a key once; `None` if the device is busy.
-pub(super) fn ask(
-    device: &File,
-    sealing: &Sealing,
-) -> Result<Option<Zeroizing<[u8; 32]>>, ReportError> {
+pub(super) fn ask(device: &File, sealing: &Sealing) -> Result<Option<DerivedKey>, ReportError> {
     let request = Request::new(sealing);
     let mut response: Zeroizing<Response> = Zeroizing::default();
     let mut argument = Argument {
@@ -134,7 +132,7 @@ pub(super) fn ask(
 }
 
 /// The key of a response.
-fn key(response: &Response, root: RootKey) -> Result<Zeroizing<[u8; 32]>, ReportError> {
+fn key(response: &Response, root: RootKey) -> Result<DerivedKey, ReportError> {
     let [status, _, _, _, words @ ..] = response;
     let [a, b, c, d, ..] = status.to_le_bytes();
     match u32::from_le_bytes([a, b, c, d]) {
@@ -151,7 +149,7 @@ fn key(response: &Response, root: RootKey) -> Result<Zeroizing<[u8; 32]>, Report
         }
         other => return Err(ReportError::DerivedKey(format!("status {other:#x}"))),
     }
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = DerivedKey::default();
     for (bytes, word) in key.as_chunks_mut().0.iter_mut().zip(words) {
         *bytes = word.to_ne_bytes();
     }

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use protocol::config::{EvidenceSource, Sealing};
 use sev::firmware::guest::Firmware;
-use zeroize::Zeroizing;
 
+use crate::platform::DerivedKey;
 use crate::reports::{RawReport, ReportError};
 
 /// How long to wait before a busy source is asked again.
@@ -120,10 +120,7 @@ impl Source {
 
 /// A key that the secure processor derives. Only `/dev/sev-guest` gives one,
 /// wherever the reports come from.
-pub(super) fn derived_key(
-    sealing: &Sealing,
-    until: Instant,
-) -> Result<Zeroizing<[u8; 32]>, ReportError> {
+pub(super) fn derived_key(sealing: &Sealing, until: Instant) -> Result<DerivedKey, ReportError> {
     let sealing = *sealing;
     in_time(until, move || {
         let started = Instant::now();

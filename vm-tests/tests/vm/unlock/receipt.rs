@@ -33,8 +33,19 @@ fn an_encrypted_boot_is_what_its_files_predict() {
     assert_eq!(network["values"]["wanted"], "dhcp");
     assert_eq!(network["decided"]["has"], "host");
     assert!(network["values"]["has"].as_str().unwrap().contains("10.0.2.15/24"), "{network}");
-    let crypt = lines(&said, "table")[1]["values"]["parameters"].as_str().unwrap();
-    assert!(crypt.contains(":logon:ravelin:") && crypt.contains(":aead"), "{crypt}");
+    let table = |index: usize| {
+        let table = &lines(&said, "table")[index]["values"];
+        (table["device"].as_str().unwrap(), table["parameters"].as_str().unwrap())
+    };
+    let disk = lines(&said, "disk")[0]["values"]["node"].as_str().unwrap();
+    let (integrity, over_disk) = table(0);
+    assert!(over_disk.starts_with(&format!("{disk} ")), "{over_disk}");
+    let (crypt, over_integrity) = table(1);
+    assert!(over_integrity.contains(&format!(" 0 {integrity} 0 ")), "{over_integrity}");
+    for part in [":logon:ravelin:", ":aead"] {
+        assert!(over_integrity.contains(part), "{over_integrity}");
+    }
+    assert_eq!(table(2), ("ravelin-root", &*format!("{crypt} 0")));
     let volume = &lines(&said, "volume")[0]["values"];
     assert_eq!(volume["epoch"], "2", "{volume}");
 
