@@ -1,6 +1,9 @@
 //! Everything comes back, and nothing else is accepted.
 
+use zeroize::Zeroizing;
+
 use super::*;
+use crate::responder::REPORT;
 
 fn release() -> Release {
     let root = ReleasedVolume {
@@ -37,7 +40,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The vectors of `docs/formats.md`.
 #[test]
 fn the_documented_vectors_hold() {
-    let page = include_str!("../../docs/formats.md");
+    let page = include_str!("../../../docs/formats.md");
     let encoded = release().encode();
     let vectors = [
         hex(&encoded),
