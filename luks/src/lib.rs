@@ -2,7 +2,7 @@
 //!
 //! A volume is described by a [`VolumeSpec`]. From it alone follow the superblock
 //! of dm-integrity, the geometry, both device-mapper tables and, with a [`Secret`],
-//! the volume key. [`seal`] writes a volume, [`Volume`] reads one, and the kernel
+//! the volume key. [`seal()`] writes a volume, [`Volume`] reads one, and the kernel
 //! opens it. A LUKS2 header before it ([`NewHeader`]) is for other tools; [`Header`]
 //! reads those of disks that were made elsewhere.
 //!

@@ -11,7 +11,7 @@
 //! check (algorithm, block sizes, salt, block count, place of the tree) comes
 //! from the caller, who has it from measured configuration. The superblock is
 //! *not* covered by the root hash: [`Superblock`] serves inspection and other
-//! tools, and [`verify`] never looks at it.
+//! tools, and [`verify()`] never looks at it.
 //!
 //! **Specification.** Linux `Documentation/admin-guide/device-mapper/verity.rst`
 //! (tree, table) and the cryptsetup project's "DMVerity" page (superblock).

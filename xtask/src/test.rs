@@ -68,6 +68,14 @@ pub(crate) fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         "--deny",
         "warnings",
     ]))?;
+    step("documentation");
+    command::run(cargo().args([
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+        "--quiet",
+    ]))?;
     step("layers");
     layers::run(project)?;
     step("dependencies");

@@ -1,6 +1,6 @@
 //! What a server needs to start SEV-SNP guests, and what it lacks.
 //!
-//! [`check`] looks at the server through a [`View`]: a directory in which /proc,
+//! [`check()`] looks at the server through a [`View`]: a directory in which /proc,
 //! /sys and /dev are looked for, and what cannot be a file (CPUID, the secure
 //! processor, QEMU) as functions. A recorded tree is thus judged like a machine,
 //! and what a recording has not is said to be unknown, never guessed.

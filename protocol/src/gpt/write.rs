@@ -6,7 +6,7 @@ use super::{
 };
 
 impl Table {
-    /// The first [`PRIMARY_BYTES`] of the disk: protective MBR, header, entries.
+    /// The first [`PRIMARY_BYTES`](super::PRIMARY_BYTES) of the disk: protective MBR, header, entries.
     ///
     /// # Errors
     /// [`GptError`] if the reader would refuse the table.
@@ -18,7 +18,7 @@ impl Table {
         Ok(out)
     }
 
-    /// The last [`BACKUP_BYTES`] of the disk: entries, header.
+    /// The last [`BACKUP_BYTES`](super::BACKUP_BYTES) of the disk: entries, header.
     ///
     /// # Errors
     /// [`GptError`] if the reader would refuse the table.

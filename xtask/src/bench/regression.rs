@@ -28,7 +28,7 @@ struct Ratio {
     ratio: f64,
 }
 
-/// Reads what [`write`] has written.
+/// Reads what [`write()`] has written.
 pub(crate) fn read(project: &Project) -> Result<Last> {
     let text = fs::read_to_string(project.root.join(FILE))
         .with_context(|| format!("read {FILE}: `--write-docs` makes it"))?;

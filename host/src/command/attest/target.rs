@@ -73,7 +73,7 @@ pub(crate) fn table(bytes: Option<&[u8]>, terminal: &Terminal) -> Option<Certifi
 struct Place {
     /// Where the VM's responder is: HOST:PORT
     ///
-    /// Where neither this nor --vsock is given: `address` of [attest] in vm.toml, else 127.0.0.1
+    /// Where neither this nor --vsock is given: `address` of `[attest]` in vm.toml, else 127.0.0.1
     /// and its `attest_port`, else localhost:8080, which is SNPGuard's.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<Address>,

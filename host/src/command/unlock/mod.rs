@@ -99,7 +99,7 @@ pub(crate) struct Unlock {
 struct Place {
     /// Where the VM waits for keys: HOST:PORT
     ///
-    /// Where neither this nor --vsock is given: `address` of [unlock] in vm.toml, else 127.0.0.1 and
+    /// Where neither this nor --vsock is given: `address` of `[unlock]` in vm.toml, else 127.0.0.1 and
     /// its `unlock_port`, else port 4778 there.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<Address>,

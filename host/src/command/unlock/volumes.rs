@@ -36,7 +36,7 @@ pub(crate) struct VolumeArguments {
     sidecar: Option<PathBuf>,
     /// The root's key file
     ///
-    /// Default: `key` of [unlock] in vm.toml, else the disk's name with .key at its end, beside the
+    /// Default: `key` of `[unlock]` in vm.toml, else the disk's name with .key at its end, beside the
     /// sidecar. A disk with a passphrase has none: its passphrase is asked for.
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_source")]
     key: Option<PathBuf>,
