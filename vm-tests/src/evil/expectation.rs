@@ -21,6 +21,10 @@ pub struct Expectation {
     /// Words on the command line that let the target show what became of it: no part of
     /// what the host does.
     pub words: Option<String>,
+    /// Options of the kernel that this takes; without them another thing happens, which is
+    /// not judged.
+    #[serde(default, rename = "built-with")]
+    pub built_with: Vec<String>,
 }
 
 /// How a VM of the project's ends.

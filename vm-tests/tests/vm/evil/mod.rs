@@ -7,8 +7,8 @@ mod targets;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use vm_tests::Outcome;
 use vm_tests::evil::{Action, Attacked, End, Expectation, Measurement, Scenario};
+use vm_tests::{Environment, Outcome};
 
 use crate::boots::mount;
 use crate::simulator::{Described, launch_digest};
@@ -176,7 +176,7 @@ fn every_scenario_runs_against_every_target_that_it_is_for() {
 /// On a machine whose disks, devices and files the host has.
 #[track_caller]
 fn machine(target: &str, name: &str) {
-    let (scenario, expectation) = read(target, name);
+    let Some((scenario, expectation)) = read(target, name) else { return };
     let target = targets::get(target);
     let target =
         expectation.words.as_deref().map_or(target.clone(), |words| target.with_words(words));
@@ -212,7 +212,7 @@ fn is_the_owners_root(outcome: &Outcome, cmdline: &str) {
 /// With a simulated secure processor that the host has.
 #[track_caller]
 fn processor(target: &str, name: &str) {
-    let (scenario, expectation) = read(target, name);
+    let Some((scenario, expectation)) = read(target, name) else { return };
     let fault = |action: &Action| {
         let Action::Processor(fault) = action else {
             unreachable!("{action:?}: the processor is all that the host has here")
@@ -226,12 +226,18 @@ fn processor(target: &str, name: &str) {
     expectation.assert(&expectation.finish(vm.start(&faults)));
 }
 
+/// A scenario, and what it asks of a target; `None` if the kernel is not one for it.
 #[track_caller]
-fn read(target: &str, name: &str) -> (Scenario, Expectation) {
+fn read(target: &str, name: &str) -> Option<(Scenario, Expectation)> {
     let file = format!("{}.toml", name.replace('_', "-"));
     let scenario = Scenario::read(&Scenario::directory().join(file)).unwrap();
     let expectation = scenario.expect[target].clone();
-    (scenario, expectation)
+    let kernel = Environment::get();
+    if let Some(option) = expectation.built_with.iter().find(|option| !kernel.built_with(option)) {
+        eprintln!("SKIPPED: {name}: the kernel is built without {option}");
+        return None;
+    }
+    Some((scenario, expectation))
 }
 
 fn digest((kernel, initrd, cmdline, vcpus): (&Path, &Path, &str, u32)) -> [u8; 48] {
