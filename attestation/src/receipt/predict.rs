@@ -269,7 +269,7 @@ impl Boot<'_> {
             Writable::Nothing => (String::new(), String::new()),
             Writable::Root { size } => (onto(size), "/".to_owned()),
             Writable::Directories { list, explicit, size } => {
-                let listed: Vec<String> = list.iter().map(shown).collect();
+                let listed: Vec<String> = list.iter().map(WritableDirectory::to_string).collect();
                 if !explicit && self.has_some_of(&listed) {
                     decided = &[("directories", Decides::Image)];
                 }
@@ -357,11 +357,11 @@ impl Boot<'_> {
                 Key::Ephemeral(cipher) => Some((cipher, None)),
             },
         };
-        let found = [&integrity, &crypt].map(|device| self.parameters(device));
-        let parameters = [volume.integrity(found[0], found[1]), volume.crypt(found[1])];
+        let found = self.parameters(&crypt);
+        let over_disk = volume.integrity(self.parameters(&integrity), found);
+        let over_integrity = volume.crypt(found);
         let linear = has_tail.then(|| volume.linear());
         let by = if matches!(key, Key::Owner(_)) { Decides::Owners } else { Decides::Host };
-        let [over_disk, over_integrity] = parameters;
         self.table(integrity, "integrity", over_disk, by);
         self.table(crypt, "crypt", over_integrity, by);
         if let Some(over_crypt) = linear {
@@ -393,26 +393,17 @@ impl Boot<'_> {
     /// A table of an encrypted volume. With other parameters than these it is not
     /// predicted; in these, sizes are as the receipt has them.
     fn table(&mut self, device: String, target: &str, parameters: String, by: Decides) {
-        const SECTORS: [&[(&str, Decides)]; 2] =
-            [&[("sectors", Decides::Owners)], &[("sectors", Decides::Host)]];
-        const SIZES: [&[(&str, Decides)]; 2] = [
-            &[("sectors", Decides::Owners), ("parameters", Decides::Owners)],
-            &[("sectors", Decides::Host), ("parameters", Decides::Host)],
-        ];
-        // That of `linear` has none.
+        const OWNERS: &[(&str, Decides)] =
+            &[("sectors", Decides::Owners), ("parameters", Decides::Owners)];
+        const HOST: &[(&str, Decides)] =
+            &[("sectors", Decides::Host), ("parameters", Decides::Host)];
+        let sizes = if by == Decides::Owners { OWNERS } else { HOST };
+        // The parameters of `linear` have none.
         let is_exact = target == "linear" || self.parameters(&device) != parameters;
-        let [owners, host] = if is_exact { SECTORS } else { SIZES };
+        let decided = if is_exact { sizes.split_at(1).0 } else { sizes };
         let table =
             Event::Table { device, sectors: String::new(), target: target.to_owned(), parameters };
-        self.but(table, if by == Decides::Owners { owners } else { host });
-    }
-}
-
-fn shown(directory: &WritableDirectory) -> String {
-    let path = directory.path.as_path().display();
-    match directory.size {
-        Some(size) => format!("{path}={size}"),
-        None => path.to_string(),
+        self.but(table, decided);
     }
 }
 

@@ -5,6 +5,7 @@
 //! to who verifies it, and the keys are public halves.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use protocol::config::{Attest, Config};
 use protocol::host_keys::HostKeys;
@@ -82,8 +83,7 @@ pub fn leave(
     let receipt = &progress.receipt;
     let binding = Binding::Boot { host_keys: &host_keys, receipt_head: Some(receipt.head()) };
     let data = binding.report_data();
-    let report = platform.report(&data, until).and_then(|report| progress.guest.admit(report));
-    let report = report.map_err(Failure::Report)?;
+    let report = report(platform, &data, &progress.guest, until)?;
     let id = hex::encode(report.report_id());
     log(platform, Level::Info, &format!("evidence: report id {id}"));
     write(platform, identity, &report, source, receipt)?;
@@ -108,6 +108,17 @@ pub fn leave(
         summary.push_str(&format!(", responder on {listening}"));
     }
     Ok(summary)
+}
+
+/// A report over `data`, of the guest whose reports all others of this boot are.
+fn report(
+    platform: &impl Platform,
+    data: &[u8; 64],
+    guest: &Guest,
+    until: Duration,
+) -> Result<RawReport, Failure> {
+    let report = platform.report(data, until).and_then(|report| guest.admit(report));
+    report.map_err(Failure::Report)
 }
 
 /// The files of the boot report.
@@ -161,7 +172,7 @@ fn snpguard_report(
     platform: &impl Platform,
     identity: &Identity,
     guest: &Guest,
-    until: std::time::Duration,
+    until: Duration,
 ) -> Result<bool, Failure> {
     // Whatever the image has in its place is not of this boot.
     let path: PathBuf = Path::new(layout::SYSROOT).join(SNPGUARD_REPORT);
@@ -178,8 +189,7 @@ fn snpguard_report(
     for (to, from) in data.iter_mut().zip(Sha256::digest(&key.blob)) {
         *to = from;
     }
-    let report = platform.report(&data, until).and_then(|report| guest.admit(report));
-    let report = report.map_err(Failure::Report)?;
+    let report = report(platform, &data, guest, until)?;
     let text = snpguard::json(&report.report);
     platform.create_file(&path, 0o444, text.as_bytes()).map_err(failure::path("making", &path))?;
     Ok(true)

@@ -103,16 +103,10 @@ pub fn add(
             }
             shared.detach()?;
             remove_base(platform)?;
-            let directories = present.iter().map(|directory| shown(directory)).collect();
+            let directories = present.iter().map(ToString::to_string).collect();
             Ok(Layer::new(backing(*size), directories))
         }
     }
-}
-
-/// With the limit of its own tmpfs, as it is configured.
-fn shown(directory: &WritableDirectory) -> String {
-    let path = directory.path.as_path().display();
-    directory.size.map_or_else(|| path.to_string(), |size| format!("{path}={size}"))
 }
 
 /// The directories that the root has. Of the default list some may be absent;

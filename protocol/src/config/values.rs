@@ -404,6 +404,14 @@ pub struct WritableDirectory {
     pub size: Option<MemorySize>,
 }
 
+/// As it is configured.
+impl fmt::Display for WritableDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.as_path().display())?;
+        self.size.map_or(Ok(()), |size| write!(f, "={size}"))
+    }
+}
+
 /// The list of writable directories: 1 to 64, none inside another, none where
 /// the kernel's own file systems are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]

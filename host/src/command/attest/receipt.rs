@@ -106,24 +106,27 @@ impl Compared {
     /// What is said of a receipt with lines that are not as predicted.
     pub(super) fn warning(&self) -> Option<&'static str> {
         let is_predicted = |line: &Line| matches!(line.finding, Finding::Predicted { .. });
-        let until_cut = self.lines.iter().position(|line| line.event == Event::Cut {});
-        match until_cut.and_then(|index| self.lines.get(..index)) {
+        match self.cut().and_then(|index| self.lines.get(..index)) {
             _ if self.as_predicted => None,
             Some(until) if until.iter().all(is_predicted) => Some(CUT),
             Some(_) | None => Some(NOT_PREDICTED),
         }
     }
 
+    /// Which line says that the rest had no room.
+    fn cut(&self) -> Option<usize> {
+        self.lines.iter().position(|line| line.event == Event::Cut {})
+    }
+
     /// For people.
     pub(super) fn describe(&self, text: &mut Text) {
         text.heading("boot receipt, and what the VM's files predict");
-        let mut is_cut = false;
-        for Line { event, finding } in &self.lines {
+        let cut = self.cut().unwrap_or(self.lines.len());
+        for (index, Line { event, finding }) in self.lines.iter().enumerate() {
             let values: Vec<&str> = event.fields().iter().map(|(_, value)| *value).collect();
-            let said = if *event == (Event::Cut {}) {
-                is_cut = true;
+            let said = if index == cut {
                 "CUT: what was done after this had no room".to_owned()
-            } else if is_cut && *finding == Finding::Missing {
+            } else if index > cut && *finding == Finding::Missing {
                 "MISSING: behind the cut".to_owned()
             } else {
                 said(finding)

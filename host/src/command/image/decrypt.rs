@@ -137,7 +137,7 @@ fn check_places(arguments: &Decrypt, disk: &Path) -> Result<()> {
         ("--passphrase-file", arguments.passphrase.file()),
     ];
     places::apart(&arguments.output, read)?;
-    arguments.replace.check(&places::appended(&arguments.output, places::SIDECAR), &[])
+    arguments.replace.check(None, [arguments.output.as_path()])
 }
 
 fn with_sidecar(

@@ -212,7 +212,7 @@ pub(crate) fn run(arguments: &Encrypt, terminal: &Terminal) -> Result {
         ("--passphrase-file", arguments.passphrase.file()),
         ("--vm", arguments.vm.as_deref()),
     ])?;
-    arguments.replace.check(&sidecar, &[&arguments.output])?;
+    arguments.replace.check(Some(&sidecar), [arguments.output.as_path()])?;
     let protection = protection(arguments, terminal)?;
     // A description that cannot be used is better found before the work than after it.
     arguments.vm.as_deref().map(VmEditor::open).transpose()?;

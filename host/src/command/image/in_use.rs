@@ -30,12 +30,16 @@ impl ReplaceArguments {
     ///
     /// # Errors
     /// One that is, unless it may be replaced; one that cannot be read.
-    pub(super) fn check(&self, sidecar: &Path, outputs: &[&Path]) -> Result<()> {
+    pub(super) fn check<'a>(
+        &self,
+        sidecar: Option<&Path>,
+        outputs: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<()> {
         if self.replace {
             return Ok(());
         }
-        let beside = outputs.iter().map(|output| places::appended(output, places::SIDECAR));
-        for path in std::iter::once(sidecar.to_owned()).chain(beside) {
+        let beside = outputs.into_iter().map(|output| places::appended(output, places::SIDECAR));
+        for path in sidecar.map(Path::to_owned).into_iter().chain(beside) {
             if let Some(text) = text(&path)?.filter(|text| EncryptedSidecar::claims(text)) {
                 return Err(refused(&path, &text));
             }

@@ -245,9 +245,8 @@ fn check_places(arguments: &Verity, target: &Target, sidecar: &Path) -> Result<(
         ("the sidecar", Some(sidecar)),
         ("--vm", arguments.vm.as_deref()),
     ])?;
-    let outputs: Vec<&Path> =
-        [Some(arguments.output.as_path()), hash].into_iter().flatten().collect();
-    arguments.replace.check(sidecar, &outputs)
+    let outputs = [Some(arguments.output.as_path()), hash].into_iter().flatten();
+    arguments.replace.check(Some(sidecar), outputs)
 }
 
 fn options(arguments: &Verity, source: &Source) -> Result<Options> {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::samples::{Initramfs, InitramfsRound, Spent};
+use crate::samples::{Initramfs, InitramfsRound};
 use crate::sizes;
 use crate::tools::run;
 use crate::usage;
@@ -44,7 +44,6 @@ pub(crate) fn measure(scratch: &Path, rounds: usize) -> Result<Vec<Initramfs>> {
         .collect()
 }
 
-/// Both once, and the other one first in every round.
 fn round(
     tree: &Path,
     archive: &Path,
@@ -52,19 +51,15 @@ fn round(
     filter: &str,
     number: usize,
 ) -> Result<InitramfsRound> {
-    let ours = || usage::program(&mut sizes::initramfs(compression, archive)?);
+    let spent = |mut command: Command| Ok(usage::program(&mut command)?.1);
+    let ours = || spent(sizes::initramfs(compression, archive)?);
     let cpio = || {
         let script =
             format!("find . | LC_ALL=C sort | cpio -o -H newc --quiet | {filter} > \"$0\"");
         let mut command = Command::new("sh");
         command.args(["-e", "-c", &script]).arg(archive).current_dir(tree);
-        usage::program(&mut command)
+        spent(command)
     };
-    let spent = |result: Result<(String, Spent)>| Ok::<_, anyhow::Error>(result?.1);
-    if number.is_multiple_of(2) {
-        Ok(InitramfsRound { ours: spent(ours())?, cpio: spent(cpio())? })
-    } else {
-        let cpio = spent(cpio())?;
-        Ok(InitramfsRound { ours: spent(ours())?, cpio })
-    }
+    let (ours, cpio) = usage::in_turns(number, ours, cpio)?;
+    Ok(InitramfsRound { ours, cpio })
 }

@@ -25,18 +25,22 @@ fn size_of(scratch: &Path, compression: &str) -> Result<u64> {
 
 /// `ravelin image initramfs` for a verity root on erofs.
 pub(crate) fn initramfs(compression: &str, output: &Path) -> Result<Command> {
-    let mut command = ravelin()?;
-    command.args(["--quiet", "image", "initramfs", "--filesystem", "erofs"]);
-    command.args(["--compress", compression, "--output"]).arg(output);
-    command.arg("--kernel-modules").arg(modules()?);
+    let mut command = image_initramfs(compression, output)?;
+    command.args(["--filesystem", "erofs", "--kernel-modules"]).arg(modules()?);
     Ok(command)
 }
 
 /// A part of an initramfs, not compressed.
 pub(crate) fn part(name: &str, output: &Path) -> Result<Command> {
+    let mut command = image_initramfs("none", output)?;
+    command.args(["--part", name]);
+    Ok(command)
+}
+
+fn image_initramfs(compression: &str, output: &Path) -> Result<Command> {
     let mut command = ravelin()?;
-    command.args(["--quiet", "image", "initramfs", "--compress", "none", "--part", name]);
-    command.arg("--output").arg(output);
+    command.args(["--quiet", "image", "initramfs", "--compress", compression, "--output"]);
+    command.arg(output);
     Ok(command)
 }
 

@@ -16,6 +16,7 @@ use crate::known_hosts;
 use crate::owned::Owned;
 use crate::samples::{Cryptsetup, KnownHosts, Unlock};
 use crate::tools::{Noise, run, variable};
+use crate::usage;
 
 /// What is encrypted in the Debian.
 const BYTES: u64 = 48 << 20;
@@ -109,13 +110,7 @@ fn one_round(ssh: &Ssh, round: usize) -> Result<Cryptsetup> {
              of=/dev/mapper/new bs=1M conv=fsync status=none && cryptsetup close new && sync",
         )
     };
-    let (encrypt, format) = if round.is_multiple_of(2) {
-        let ours = ours()?;
-        (ours, theirs()?)
-    } else {
-        let theirs = theirs()?;
-        (ours()?, theirs)
-    };
+    let (encrypt, format) = usage::in_turns(round, ours, theirs)?;
     ssh.run("rm /mnt/encrypted*");
     Ok(Cryptsetup { open, encrypt, format })
 }

@@ -34,6 +34,21 @@ pub(crate) fn program(command: &mut Command) -> Result<(String, Spent)> {
     Ok((text, spent(wall, end.rusage.utime + end.rusage.stime)))
 }
 
+/// Both once, and the other one first in every round.
+pub(crate) fn in_turns<A, B>(
+    round: usize,
+    ours: impl FnOnce() -> Result<A>,
+    theirs: impl FnOnce() -> Result<B>,
+) -> Result<(A, B)> {
+    if round.is_multiple_of(2) {
+        let ours = ours()?;
+        Ok((ours, theirs()?))
+    } else {
+        let theirs = theirs()?;
+        Ok((ours()?, theirs))
+    }
+}
+
 /// The rest of the machine's work.
 pub(crate) struct Others {
     started: Instant,
