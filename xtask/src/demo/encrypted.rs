@@ -72,7 +72,8 @@ pub(super) fn run(demo: &Demo, prepared: &Prepared, started: Instant) -> Result<
     );
     let at = |name: &str| demo.directory.join(name).display().to_string();
     println!("  ravelin inspect {}", at("root.img.toml"));
-    println!("  ravelin image decrypt {} --output clear.img", at("root.img.toml"));
+    let (sidecar, key) = (at("root.img.toml"), at("root.img.key"));
+    println!("  ravelin image decrypt {sidecar} --key {key} --output clear.img");
     println!("  ravelin launch --simulate --vm {}", demo.vm().display());
     Ok(())
 }
